@@ -1,0 +1,50 @@
+"""Errors of the host side; the protocol's own stand in `agent/core/errors.py`.
+
+::
+
+    AgentError
+     +-- ProtocolError ...  agent/core/errors.py
+     +-- ConfigError        every fault of one file in one go (exit 2)
+     +-- BusError           interface, channel
+     +-- LinkError          endpoint, phase
+     +-- OutboxError        disk full, corrupt, wrong schema version, in use by another process
+"""
+
+from agent.core.errors import AgentError
+
+__all__ = ["AgentError", "BusError", "ConfigError", "LinkError", "OutboxError"]
+
+
+class ConfigError(AgentError):
+    """Faults of a configuration, mapping or DBC file; each line says where, what, what is allowed."""
+
+    def __init__(self, file: str, faults: list[str]) -> None:
+        super().__init__("\n".join(f"{file}: {fault}" for fault in faults))
+        self.file = file
+        self.faults = faults
+
+
+class BusError(AgentError):
+    """A CAN bus could not be opened or went away."""
+
+    def __init__(self, interface: str, channel: str, reason: str) -> None:
+        super().__init__(f"CAN bus {interface}:{channel}: {reason}")
+        self.interface = interface
+        self.channel = channel
+
+
+class LinkError(AgentError):
+    """The link to the platform failed; `phase` is one of resolve, connect, read, write."""
+
+    def __init__(self, endpoint: str, phase: str, reason: str) -> None:
+        super().__init__(f"link to {endpoint}: {phase}: {reason}")
+        self.endpoint = endpoint
+        self.phase = phase
+
+
+class OutboxError(AgentError):
+    """The outbox cannot be opened or written."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"outbox {path}: {reason}")
+        self.path = path

@@ -1,0 +1,1 @@
+"""The other side of the table: a simulated vehicle, a platform that checks, faults, load."""
