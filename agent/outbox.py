@@ -17,12 +17,13 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
 from agent import outbox_file, outbox_ledger, outbox_space
 from agent.errors import OutboxError
+from agent.outbox_file import Stored
 from agent.outbox_memory import Append, NewRow, Row, Verdict, Waiting
 
 __all__ = ["Fate", "NewRow", "Outbox", "Row"]
@@ -53,16 +54,6 @@ _VERDICT = """UPDATE rows SET state = ?1, flag = ?2, proven_at = ?3 WHERE id IN 
 _META = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
-class _Stored(NamedTuple):
-    """What an opened file tells: where its rows end, and its small values."""
-
-    last_id: int
-    last_boot: int
-    last_kernel_boot: str
-    last_second: int | None
-    meta: dict[str, str]
-
-
 class Outbox:
     """The store; every method is for the thread that called `open`."""
 
@@ -71,7 +62,7 @@ class Outbox:
         path: Path,
         lock: int | None,
         db: sqlite3.Connection | None,
-        stored: _Stored,
+        stored: Stored,
         *,
         keep_days: float,
         max_mb: float,
@@ -96,12 +87,14 @@ class Outbox:
         # Within a boot of the machine no second may come twice, also not from the process before this one.
         same_boot = kernel_boot != "" and stored.last_kernel_boot == kernel_boot
         self._last_second = stored.last_second if same_boot else None
+        self._late = False  # the newest sample was not later than the one before
         self._meta = stored.meta
         self._meta_changed: set[str] = set()
         self._waiting = Waiting()
         self._lost: Counter[str] = Counter()
         self._group_since: int | None = None
         self._changed_rows = 0
+        self._idle_work = True  # something changed since `maintain` found nothing to do
         self._failing = db is None
         self._reconnect = False
         self._complained_s: int | None = None
@@ -126,7 +119,7 @@ class Outbox:
         path = Path(path)
         lock = outbox_file.lock(path)
         try:
-            db, stored = _open_file(path)
+            db, stored = outbox_file.open_stored(path)
         except BaseException:
             if lock is not None:
                 os.close(lock)
@@ -151,17 +144,18 @@ class Outbox:
 
     def _admit(self, rows: Iterable[NewRow]) -> list[Row]:
         kept: list[Row] = []
-        late = False
         for new in rows:
             second = new.collected_at
             if new.part == 1:
-                late = second is not None and self._last_second is not None and second <= self._last_second
-                if late:
+                was_late = self._late
+                self._late = second is not None and self._last_second is not None and second <= self._last_second
+                if self._late:
                     self._lost["clock"] += 1
-                    log.warning("sample dropped: second=%s is not later than last=%s", second, self._last_second)
                 elif second is not None:
                     self._last_second = second
-            if not late:
+                if self._late and not was_late:
+                    log.warning("samples dropped: second=%s is not later than last=%s", second, self._last_second)
+            if not self._late:
                 row = Row(
                     self._next_id, self.boot, new.monotonic_ms, second, new.edition, new.vin, new.part, new.bodies
                 )
@@ -246,7 +240,7 @@ class Outbox:
 
     def stats(self) -> dict[str, Any]:
         """Give the ledger of the file (see `outbox_ledger`) and what is still on its way there."""
-        waiting, verdicts = self._waiting.take(self._next_id, len(self._waiting.appends), 0)
+        waiting, _ = self._waiting.take(self._next_id, len(self._waiting.appends), 0)
         ledger: dict[str, Any] = {}
         if self._db is not None:
             try:
@@ -268,7 +262,7 @@ class Outbox:
         Writes memory back, checkpoints, drops rows by age and space. By age it drops whole slices only, so that this
         adds next to no fdatasync to a report.
         """
-        if self._failing or self._db is None:
+        if self._failing or self._db is None or not self._idle_work:
             return False
         if self._waiting.appends:
             return self._write()
@@ -281,7 +275,8 @@ class Outbox:
             self._disk_refused(error)
             return False
         self._changed_rows += dropped
-        return dropped > 0
+        self._idle_work = dropped > 0
+        return self._idle_work
 
     def expire(self) -> int:
         """Drop all unproven rows older than `reissue_days`; give their number."""
@@ -338,6 +333,7 @@ class Outbox:
             self._disk_refused(error)
             return False
         self._boot_stored = True
+        self._idle_work = True
         if append.rows:
             self._stored_id = append.rows[-1].id
         self._changed_rows += len(append.rows) + len(verdicts)
@@ -400,39 +396,3 @@ class Outbox:
                 rows,
                 lost,
             )
-
-
-def _open_file(path: Path) -> tuple[sqlite3.Connection | None, _Stored]:
-    try:
-        db = outbox_file.connect(path)
-    except (sqlite3.Error, OSError) as error:
-        return None, _stored_without_writing(path, error)
-    try:
-        return db, _stored(db)
-    except sqlite3.Error as error:
-        db.close()
-        raise OutboxError(str(path), outbox_file.damaged(error)) from error
-
-
-def _stored_without_writing(path: Path, error: sqlite3.Error | OSError) -> _Stored:
-    """Learn where the rows of the file end when the disk does not even allow to open it as a database."""
-    if not path.exists() or not path.stat().st_size:
-        raise OutboxError(str(path), f"cannot be created: {error}: free space, or set another [outbox] path") from error
-    log.error("outbox cannot be opened for writing, rows are kept in memory: path=%s error=%s", path, error)
-    with contextlib.closing(outbox_file.peek(path)) as db:
-        stored = _stored(db)
-    wal = path.with_name(path.name + "-wal")
-    if wal.exists() and wal.stat().st_size:
-        # Rows of the write-ahead log are not visible here: leave room for more than it can hold.
-        stored = stored._replace(last_id=stored.last_id + 1_000_000, last_boot=stored.last_boot + 1_000)
-    return stored
-
-
-def _stored(db: sqlite3.Connection) -> _Stored:
-    newest = db.execute(
-        "SELECT rows.id, kernel_boot, collected_at FROM rows JOIN boots ON boots.id = boot ORDER BY rows.id DESC LIMIT 1"
-    ).fetchone() or (0, "", None)
-    last_boot = db.execute("SELECT max(id) FROM boots").fetchone()[0] or 0
-    return _Stored(
-        newest[0], last_boot, newest[1], newest[2], dict(db.execute("SELECT key, value FROM meta").fetchall())
-    )

@@ -15,12 +15,16 @@ Only part 1 of a split row is a second.
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from agent.errors import OutboxError
+
+log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x54424F58  # "TBOX": the file is ours
@@ -29,7 +33,7 @@ BUSY_TIMEOUT_S = 5.0  # how long a writer waits for another process's short tran
 PAGE_BYTES = 2048
 WAL_LIMIT_BYTES = 4_000_000  # the write-ahead log is cut back to this after a checkpoint
 
-# errno and SQLite primary result codes of a disk that is full, read-only or failing; BUSY is another process's long lock.
+# errno and SQLite result codes of a disk that is full, read-only or failing; BUSY is another process's long lock.
 _DISK_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT, errno.EFBIG}
 _DISK_CODES = {
     sqlite3.SQLITE_FULL,
@@ -60,15 +64,29 @@ _SCHEMA = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
     """CREATE TRIGGER row_added AFTER INSERT ON rows WHEN new.part = 1 BEGIN
         UPDATE boots SET pending = pending + 1 WHERE id = new.boot; END""",
-    "CREATE TRIGGER row_moved AFTER UPDATE OF state ON rows WHEN new.part = 1 BEGIN UPDATE boots SET "
-    + ", ".join(f"{fate} = {fate} - (old.state = '{fate}') + (new.state = '{fate}')" for fate in FATES)
-    + " WHERE id = new.boot; END",
-    """CREATE TRIGGER unproven_row_dropped AFTER DELETE ON rows WHEN old.part = 1 AND old.state IN ('pending', 'refused')
-        BEGIN UPDATE boots SET pending = pending - (old.state = 'pending'), refused = refused - (old.state = 'refused')
+    """CREATE TRIGGER row_moved AFTER UPDATE OF state ON rows WHEN new.part = 1 BEGIN UPDATE boots SET
+        pending = pending - (old.state = 'pending') + (new.state = 'pending'),
+        live = live - (old.state = 'live') + (new.state = 'live'),
+        reissued = reissued - (old.state = 'reissued') + (new.state = 'reissued'),
+        refused = refused - (old.state = 'refused') + (new.state = 'refused'),
+        expired = expired - (old.state = 'expired') + (new.state = 'expired')
+        WHERE id = new.boot; END""",
+    """CREATE TRIGGER row_dropped AFTER DELETE ON rows WHEN old.part = 1 AND old.state IN ('pending', 'refused') BEGIN
+        UPDATE boots SET pending = pending - (old.state = 'pending'), refused = refused - (old.state = 'refused')
         WHERE id = old.boot; END""",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+
+
+class Stored(NamedTuple):
+    """What an opened file tells: where its rows end, and its small values."""
+
+    last_id: int
+    last_boot: int
+    last_kernel_boot: str
+    last_second: int | None
+    meta: dict[str, str]
 
 
 def is_disk_fault(error: sqlite3.Error | OSError) -> bool:
@@ -145,7 +163,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     _make_private(path)
     with _owned(path, sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as db:
-        check_schema(db, path)
+        _check_schema(db, path)
         fresh = not db.execute("PRAGMA user_version").fetchone()[0]
         if fresh:
             db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -211,7 +229,7 @@ def damaged(error: sqlite3.Error) -> str:
     )
 
 
-def check_schema(db: sqlite3.Connection, path: Path) -> None:
+def _check_schema(db: sqlite3.Connection, path: Path) -> None:
     """Refuse a file of a newer program and a database that is not an outbox; an empty file passes."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     ours = db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
@@ -225,10 +243,10 @@ def check_schema(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def peek(path: Path) -> sqlite3.Connection:
+def _peek(path: Path) -> sqlite3.Connection:
     """Open the bare file for reading, without its write-ahead log: all that a read-only or full disk allows."""
     with _owned(path, sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
-        check_schema(db, path)
+        _check_schema(db, path)
     return db
 
 
@@ -244,10 +262,51 @@ def visit(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connection]:
                 f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
             )
         ) as db:
-            check_schema(db, path)
+            _check_schema(db, path)
             if not db.execute("PRAGMA user_version").fetchone()[0]:
                 raise OutboxError(str(path), "is empty: the agent has not written to it yet")
             yield db
     except sqlite3.DatabaseError as error:
         why = str(error) if is_disk_fault(error) else damaged(error)
         raise OutboxError(str(path), why) from error
+
+
+def open_stored(path: Path) -> tuple[sqlite3.Connection | None, Stored]:
+    """Open the database and tell what it holds; None in its place when the disk is full, read-only or failing.
+
+    OutboxError as `Outbox.open` says.
+    """
+    try:
+        db = connect(path)
+    except (sqlite3.Error, OSError) as error:
+        return None, _stored_without_writing(path, error)
+    try:
+        return db, _stored(db)
+    except sqlite3.Error as error:
+        db.close()
+        raise OutboxError(str(path), damaged(error)) from error
+
+
+def _stored_without_writing(path: Path, error: sqlite3.Error | OSError) -> Stored:
+    """Learn where the rows of the file end when the disk does not even allow to open it as a database."""
+    if not path.exists() or not path.stat().st_size:
+        raise OutboxError(str(path), f"cannot be created: {error}: free space, or set another [outbox] path") from error
+    log.error("outbox cannot be opened for writing, rows are kept in memory: path=%s error=%s", path, error)
+    with contextlib.closing(_peek(path)) as db:
+        stored = _stored(db)
+    wal = path.with_name(path.name + "-wal")
+    if wal.exists() and wal.stat().st_size:
+        # Rows of the write-ahead log are not visible here: leave room for more than it can hold.
+        stored = stored._replace(last_id=stored.last_id + 1_000_000, last_boot=stored.last_boot + 1_000)
+    return stored
+
+
+def _stored(db: sqlite3.Connection) -> Stored:
+    newest = db.execute(
+        """SELECT rows.id, kernel_boot, collected_at FROM rows JOIN boots ON boots.id = boot
+        ORDER BY rows.id DESC LIMIT 1"""
+    ).fetchone() or (0, "", None)
+    last_boot = db.execute("SELECT max(id) FROM boots").fetchone()[0] or 0
+    return Stored(
+        newest[0], last_boot, newest[1], newest[2], dict(db.execute("SELECT key, value FROM meta").fetchall())
+    )
