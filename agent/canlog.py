@@ -49,6 +49,8 @@ class LogReader(LogCounts):
     def __init__(self, path: str | Path, frame_ms: int | None, wanted: Container[int] | None) -> None:
         super().__init__()
         self.path = str(path)
+        if frame_ms is not None and frame_ms < 1:
+            raise ConfigError(self.path, [f"frame_ms {frame_ms} is below 1"])
         self._frame_us = None if frame_ms is None else frame_ms * 1000
         self._wanted = wanted
         self._file: io.BufferedReader | None = None
