@@ -1,4 +1,4 @@
-"""The 19 general alarm flags of GB/T 32960.3-2016: which signal of the reference car shows each, which trouble code it sets."""
+"""The 19 general alarm flags of GB/T 32960.3-2016: the reference car's signal and trouble code of each."""
 
 from collections.abc import Set
 from typing import NamedTuple

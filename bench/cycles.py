@@ -110,7 +110,9 @@ def load_cycle(source: str) -> Cycle:
             break
         speeds.append(_speed(file, line, cell))
     if len(speeds) < 2:
-        raise CycleError(f"drive cycle {file}: column {names[place]!r} holds {len(speeds)} values, at least 2 are needed")
+        raise CycleError(
+            f"drive cycle {file}: column {names[place]!r} holds {len(speeds)} values, needed are 2 or more"
+        )
     return Cycle(f"{Path(file).name}:{names[place]}", speeds)
 
 
@@ -120,7 +122,6 @@ def _speed(file: str, line: int, cell: str) -> float:
     except ValueError:
         speed = float("nan")
     if not -MAX_SPEED_KMH <= speed <= MAX_SPEED_KMH:  # also false for what is not a number
-        raise CycleError(
-            f"drive cycle {file}: line {line}: {cell!r} is not a speed in km/h from -{MAX_SPEED_KMH:g} to {MAX_SPEED_KMH:g}"
-        )
+        allowed = f"a speed in km/h from -{MAX_SPEED_KMH:g} to {MAX_SPEED_KMH:g}"
+        raise CycleError(f"drive cycle {file}: line {line}: {cell!r} is not {allowed}")
     return speed

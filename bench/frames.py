@@ -77,8 +77,9 @@ class Frame:
         self.pages = max(s.multiplexer_ids[0] for s in message.signals if s.multiplexer_ids) + 1 if selector else 1
         self._selector_shift = _shift(selector, self.length) if selector else 0
         own = {COUNTER, CHECKSUM, selector.name if selector else ""}
+        carried = [signal for signal in message.signals if signal.name not in own]
         self._places = [
-            [_place(s, self.length) for s in message.signals if s.name not in own and (s.multiplexer_ids or [page]) == [page]]
+            [_place(signal, self.length) for signal in carried if (signal.multiplexer_ids or [page]) == [page]]
             for page in range(self.pages)
         ]
         self._counter_shift = _shift(by_name[COUNTER], self.length) if COUNTER in by_name else None
@@ -132,5 +133,6 @@ def load_frames(path: Path) -> dict[str, Frame]:
     """Every message of a DBC by name; the file must load strictly."""
     import cantools
 
-    database = cantools.database.load_file(path, database_format="dbc", strict=True)
+    database = cantools.database.can.Database(strict=True)
+    database.add_dbc_file(path)
     return {message.name: Frame(message) for message in database.messages}

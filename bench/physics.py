@@ -123,7 +123,7 @@ class Car:
 
     @property
     def ready(self) -> bool:
-        """Whether the drive can be used: nothing plugged in and the ignition on, or the car still rolls or generates."""
+        """Whether the drive can be used: unplugged, and the ignition is on or the car still rolls or generates."""
         return self.plug == "none" and (self.controls.ignition or self.speed != 0 or self.generating)
 
     @property

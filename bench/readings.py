@@ -25,7 +25,8 @@ AC_EFFICIENCY = 0.93
 
 def _flags(car: Car, message: str) -> dict[str, float]:
     """The alarm bits of one message."""
-    return {alarm.signal: name in car.controls.alarms for name, alarm in ALARMS.items() if alarm.message == message}
+    active = car.controls.alarms
+    return {alarm.signal: int(name in active) for name, alarm in ALARMS.items() if alarm.message == message}
 
 
 def _codes(car: Car, page: int, message: str) -> dict[str, float]:
@@ -43,8 +44,8 @@ def _vcu_drive(car: Car, _page: int) -> dict[str, float]:
         "Gear": {0: 0, -1: 1, 1: 3}[car.direction],
         "Accelerator": car.accelerator,
         "BrakePedal": car.brake,
-        "DrivingForce": car.wheel_force * car.direction > 50,
-        "BrakingForce": braking,
+        "DrivingForce": int(car.wheel_force * car.direction > 50),
+        "BrakingForce": int(braking),
         "TorqueRequest": car.wheel_force * WHEEL_RADIUS_M,
         **_flags(car, "VCU_Drive"),
     }
@@ -109,7 +110,7 @@ def _bms_status(car: Car, _page: int) -> dict[str, float]:
         "PackVoltage": car.battery.voltage,
         "PackCurrent": -car.battery.current,  # this car counts charging positive
         "ChargeState": ("not_charging", "parked", "driving", "complete").index(car.charge_state),
-        "ContactorsClosed": car.high_voltage,
+        "ContactorsClosed": int(car.high_voltage),
     }
 
 

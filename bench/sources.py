@@ -69,7 +69,8 @@ class Engine:
         if self.speed_rpm < 1200:  # only a turning engine carries load
             target = 0.0
         self.power = ramp(self.power, target, 12e3 * dt)
-        self.speed_rpm = ramp(self.speed_rpm, 1300 + self.power * 0.07 if self._wanted or self.power else 0.0, 1800 * dt)
+        turning = self._wanted or self.power > 0
+        self.speed_rpm = ramp(self.speed_rpm, 1300 + self.power * 0.07 if turning else 0.0, 1800 * dt)
         self.fuel_rate_l_per_h = self.power / 1000 * PETROL_L_PER_KWH + (0.5 if self.running else 0.0)
         burnt = self.fuel_rate_l_per_h / 3600 * dt
         self.fuel_l -= burnt
@@ -128,7 +129,8 @@ class FuelCell:
         wanted = wanted and self.hydrogen_kg > 0.1
         self._mean_power += (max(motor_power_w, 0.0) - self._mean_power) * dt / 20
         loaded = wanted and self.voltage > 200  # only a stack with its gases carries load
-        self.power = ramp(self.power, min(5e3 + 0.6 * self._mean_power, 30e3) if loaded else 0.0, (3e3 if loaded else 15e3) * dt)
+        target = min(5e3 + 0.6 * self._mean_power, 30e3) if loaded else 0.0
+        self.power = ramp(self.power, target, (3e3 if loaded else 15e3) * dt)
         self._on = wanted or self.power > 0
         # Polarisation: 300 V without load, 215 V at full load.
         self.voltage = ramp(self.voltage, 300 - 85 * self.power / 30e3 if self._on else 0.0, 100 * dt)
