@@ -1,0 +1,59 @@
+"""What an edition of GB/T 32960.3 consists of: tables only. A new edition is a new module that makes one `Edition`."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.core.field import Layout
+
+
+class Command:
+    """A command (6.3.1): its name, whether its data unit starts with six time bytes, the rows behind them.
+
+    `reports`: the unit holds information bodies instead of rows. `answer`: rows of an answer that carries more than the
+    time (parameter query). `layout` None: nothing follows.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        timed: bool,
+        layout: "Layout | None" = None,
+        answer: "Layout | None" = None,
+        reports: bool = False,
+        clause: str = "",
+    ) -> None:
+        self.name = name
+        self.timed = timed
+        self.layout = layout
+        self.answer = answer
+        self.reports = reports
+        self.clause = clause
+
+
+class Edition:
+    """All tables of one edition; `bodies` by type id, `commands` by command id, `responses` by flag."""
+
+    def __init__(
+        self,
+        name: str,
+        start: bytes,
+        bodies: "dict[int, Layout]",
+        user_body: "Layout",
+        commands: "dict[int, Command]",
+        responses: "dict[int, str]",
+        split: "tuple[int, int] | None",
+    ) -> None:
+        self.name = name
+        self.start = start
+        self.bodies = bodies
+        self.user_body = user_body
+        self.commands = commands
+        self.responses = responses
+        self.split = split  # (type of the body that spreads over packets, cells in one packet), or None
+        self.body_types = {layout.name: type_id for type_id, layout in bodies.items()}
+        self.command_ids = {command.name: command_id for command_id, command in commands.items()}
+
+    def body(self, type_id: int) -> "Layout | None":
+        """The layout of a body type; None where neither layout nor length is known (such a body cannot be skipped)."""
+        if 0x80 <= type_id <= 0xFE:
+            return self.user_body
+        return self.bodies.get(type_id)

@@ -1,0 +1,6 @@
+"""The editions this program speaks, by name and by the start bytes of a packet."""
+
+from agent.core.edition2016 import EDITION as EDITION_2016
+
+EDITIONS = {EDITION_2016.name: EDITION_2016}
+BY_START = {edition.start: edition for edition in EDITIONS.values()}
