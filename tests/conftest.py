@@ -19,13 +19,23 @@ def root() -> Path:
     return ROOT
 
 
+def _folder(variable: str, default: str, holds: str) -> Path:
+    named = os.environ.get(variable, default)
+    if named == "none":
+        pytest.skip(f"{variable}=none: no {holds}")
+    folder = ROOT / named
+    if not folder.is_dir():
+        pytest.fail(f"no folder {folder}: set {variable} to the {holds}, or to 'none' to go without")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tbox_data() -> Path:
     """The folder of third-party recordings and DBC files: $TBOX_DATA, else ../shared/data; "none" skips the test."""
-    named = os.environ.get("TBOX_DATA", "../shared/data")
-    if named == "none":
-        pytest.skip("TBOX_DATA=none: no recordings")
-    folder = ROOT / named
-    if not folder.is_dir():
-        pytest.fail(f"no folder {folder}: set TBOX_DATA to the recordings, or to 'none' to go without them")
-    return folder
+    return _folder("TBOX_DATA", "../shared/data", "recordings")
+
+
+@pytest.fixture(scope="session")
+def tbox_spec() -> Path:
+    """The folder of the printed reference: $TBOX_SPEC, else ../shared/spec; "none" skips the test."""
+    return _folder("TBOX_SPEC", "../shared/spec", "printed reference")
