@@ -27,7 +27,8 @@ def read(pieces: "list[bytes]") -> "tuple[list[bytes], int]":
     packets: list[bytes] = []
     for piece in pieces:
         packets += reader.feed(piece)
-    assert reader.pending() == 0 and reader.bad_bcc == 0, "bytes left over"
+    assert reader.pending() == 0, "bytes left over"
+    assert reader.bad_bcc == 0, "bytes taken for a packet"
     return packets, reader.noise_bytes
 
 
