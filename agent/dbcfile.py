@@ -185,7 +185,7 @@ def _repaired(text: str) -> tuple[str, list[str]]:
 
 
 def _signal_names(text: str) -> set[tuple[int, str]]:
-    names = set()
+    names: set[tuple[int, str]] = set()
     heads = [*_MESSAGE.finditer(text)]
     for head, following in zip(heads, [*heads[1:], None], strict=True):
         end = following.start() if following else len(text)

@@ -105,8 +105,9 @@ def _bits(signal: "Signal") -> list[int]:
 class Sources:
     """All sources of a plan, made as signals ask for them."""
 
-    def __init__(self, buses: dict[str, list[Dbc]]) -> None:
+    def __init__(self, buses: dict[str, list[Dbc]], broken: set[str]) -> None:
         self._buses = list(buses)
+        self._broken = broken  # buses with a file that could not be read: what they lack is not the mapping's fault
         self._dbcs = buses
         self._frames: dict[tuple[int, int], Frame] = {}
         self._rows: list[Row] = []  # per source: length, timeout, little, big, careful little, careful big
@@ -120,6 +121,8 @@ class Sources:
         """Find a message by name or 0x identifier (29-bit: trailing x); LookupError with the reason."""
         if bus not in self._dbcs:
             raise LookupError(f"no bus {bus}{nearest(bus, self._dbcs)}")
+        if bus in self._broken:
+            raise LookupError(f"bus {bus}: not all of its DBC files could be read")
         candidates = [(dbc, message) for dbc in self._dbcs[bus] for message in dbc.messages]
         if match := re.fullmatch(r"0[xX]([0-9A-Fa-f]+)(x?)", name):
             wanted = (int(match[1], 16), bool(match[2]))
@@ -157,7 +160,9 @@ class Sources:
             raise LookupError(f"{place.label} does not fit in its message of {frame.message.length} bytes")
         return place
 
-    def add_count(self, place: Place, scale: tuple[Fraction, Fraction], lo: int, hi: int, out: int, special: Row) -> int:
+    def add_count(
+        self, place: Place, scale: tuple[Fraction, Fraction], lo: int, hi: int, out: int, special: Row
+    ) -> int:
         """Read `place` into values[out] = raw * scale[0] + scale[1]; return how many raw values lie in lo..hi.
 
         `special`: [raw, value] pairs that go first; hi < lo: only those.
@@ -175,14 +180,18 @@ class Sources:
         self._add_row(place, row, COUNT if special or last < first else None, special)
         return last - first + 1
 
-    def add_operand(self, place: Place, scale: tuple[Fraction, Fraction], special: Row) -> int:
-        """Read `place` as an exact physical value; return its operand index (shared by equal requests)."""
-        key = (place.frame.bus, place.frame.can_id, place.signal.name, scale, repr(special))
+    def add_operand(self, place: Place, scale: tuple[Fraction, Fraction], special: Row, listed: bool) -> int:
+        """Read `place` as an exact physical value; return its operand index (shared by equal requests).
+
+        `listed`: only the raw values of `special` are known.
+        """
+        key = (place.frame.bus, place.frame.can_id, place.signal.name, scale, repr(special), listed)
         if key not in self._operands:
             index = self._operands[key] = len(self._operands)
             factor, offset = scale
             den = math.lcm(factor.denominator, offset.denominator)
-            row = [*place.raw_range, int(factor * den), int(offset * den), den, index]
+            first, last = (1, 0) if listed else place.raw_range
+            row = [first, last, int(factor * den), int(offset * den), den, index]
             self._add_row(place, row, FLOAT_OPERAND if place.is_float else OPERAND, special)
         return self._operands[key]
 
@@ -262,7 +271,9 @@ def _selectors(message: "Message", slots: dict[tuple[Any, ...], int]) -> list[Ro
         down = 8 * byte if byte >= 0 else 0
         cases = []
         for value in _known_values(message, name):
-            inside = {chain: slot for chain, slot in slots.items() if chain and chain[0][0] == name and value in chain[0][1]}
+            inside = {
+                chain: slot for chain, slot in slots.items() if chain and chain[0][0] == name and value in chain[0][1]
+            }
             spread = sum((value >> (len(bits) - 1 - index) & 1) << bit for index, bit in enumerate(bits))
             here = [slot for chain, slot in inside.items() if len(chain) == 1]
             inner = _selectors(message, {chain[1:]: slot for chain, slot in inside.items() if len(chain) > 1})

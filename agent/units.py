@@ -75,7 +75,12 @@ _define(
     rpm=("r/min rpm 1/min min-1 rev/min u/min rpms", 1, 0),
     rps=("r/s rps rev/s 1/s", 60, 0),
 )
-_define("torque", nm=("N.m Nm Newton.meter", 1, 0), knm=("kN.m kNm", 1000, 0), lbft=("lb.ft lbft ft.lb ftlb", "1.3558179483314004", 0))
+_define(
+    "torque",
+    nm=("N.m Nm Newton.meter", 1, 0),
+    knm=("kN.m kNm", 1000, 0),
+    lbft=("lb.ft lbft ft.lb ftlb", "1.3558179483314004", 0),
+)
 _define("angle", deg=("deg ° degree degrees", 1, 0), minute=("arcmin", "1/60", 0))
 _define(
     "pressure",

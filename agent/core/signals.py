@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 EXTENDED = 0x80000000  # bit 31 of an identifier: 29-bit frame
 NEVER = -(1 << 62)  # stamp of a source without a frame
+UNKNOWN = -(1 << 31)  # value of an inner item (bit, flag, fault code, coordinate) about which nothing is known
 
 # kinds of careful rows
 COUNT, FLOAT_COUNT, OPERAND, FLOAT_OPERAND = 0, 1, 2, 3
@@ -192,7 +193,10 @@ def _crc_table(polynomial: int) -> bytes:
 
 def check_byte(checksum: "list[Any]", table: "bytes | None", data: "Data") -> int:
     """The checksum a frame should carry; kinds: crc8 (most significant bit first), sum8, xor8."""
-    position, kind, _, value, xor_out = checksum
+    position: int = checksum[0]
+    kind: str = checksum[1]
+    value: int = checksum[3]
+    xor_out: int = checksum[4]
     for index, byte in enumerate(data):
         if index == position:
             continue
