@@ -298,4 +298,5 @@ EDITION = Edition(
     },
     responses={1: "success", 2: "error", 3: "VIN duplicate", 0xFE: "command"},
     split=(8, 200),
+    login_retry_s=60,
 )
