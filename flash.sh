@@ -3,6 +3,7 @@
 set -eu
 
 unset CDPATH
+umask 022 # the service reads what root installs
 here=$(cd "$(dirname "$0")" && pwd)
 
 usage() {
