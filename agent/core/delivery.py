@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MARK_MS = 100  # how finely acknowledgements are told apart: bounds what is remembered during a settle time
+LIVE_RESERVE = 8  # rows of the window that a backlog leaves free
 RETRY_MS = 60000  # an error answer means: again once a minute (annex B)
 RETRIES = 3  # ... three times, then never by itself
 
@@ -56,10 +57,11 @@ class Delivery:
     def __len__(self) -> int:
         return len(self._flights)
 
-    def room(self) -> int:
-        """How many rows may be sent now."""
-        window = self._window if self._echoed or not self._each else 1
-        return window - len(self._flights)
+    def room(self, live: bool) -> int:
+        """How many rows may be sent now; a backlog leaves some of the window to live reports."""
+        if self._each and not self._echoed:
+            return 1 - len(self._flights)
+        return self._window - len(self._flights) - (0 if live else LIVE_RESERVE)
 
     def sent(self, row_id: int, command: int, collected_at: int, end: int, now: int) -> None:
         """A row's bytes went to the link; `end`: how many bytes the link had taken with its last one."""

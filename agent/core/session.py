@@ -95,7 +95,7 @@ class Session:
         self._reader = PacketReader(MAX_ANSWER)
         self._out: "list[bytes]" = []
         self._serial = 0
-        self._tries = 0
+        self._failures = 0
         self._login_at = 0
         self._sent_at = 0
         self._wall_s = 0
@@ -159,8 +159,8 @@ class Session:
         events: "list[Event]" = []
         if self.state == "logging_in":
             events.append(self._login_failed(None))
-        if self._tries >= LOGIN_TRIES:
-            self._tries = 0
+        if self._failures >= LOGIN_TRIES:
+            self._failures = 0
             self._go("give_up")
             events.append(("login_wait", self.settings.login_wait_ms))
             return events
@@ -200,7 +200,7 @@ class Session:
             if flag != SUCCESS:
                 return self._login_failed(flag)
             self._go("success")
-            self._tries = 0
+            self._failures = 0
             self.logged_in_at = now
             return ("logged_in",)
         if command in (REALTIME, REISSUE):
@@ -224,7 +224,6 @@ class Session:
 
     def _login(self, now: int, wall_s: int) -> None:
         self._login_at = now
-        self._tries += 1
         length = len(self._codes[0]) if self._codes else 0
         values = {"serial": self._serial, "iccid": self._iccid, "codes": self._codes, "code_length": length}
         self._command(LOGIN, DataUnit(time_bytes(wall_s), values), now)
@@ -232,7 +231,8 @@ class Session:
     def _login_failed(self, flag: "int | None") -> "Event":
         if self.state == "logging_in":
             self._go("failure")
-        return ("login_failed", flag, self._tries)
+            self._failures += 1
+        return ("login_failed", flag, self._failures)
 
     def _command(self, command: int, unit: DataUnit, now: int) -> None:
         data = encode_data_unit(self.edition, command, unit)
