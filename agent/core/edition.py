@@ -48,6 +48,7 @@ class Edition:
         responses: "dict[int, str]",
         encryptions: "dict[int, str]",
         split: "tuple[int, int] | None",
+        login_retry_s: int,
     ) -> None:
         self.name = name
         self.start = start
@@ -56,6 +57,7 @@ class Edition:
         self.commands = commands
         self.responses = responses
         self.encryptions = encryptions
+        self.login_retry_s = login_retry_s  # from an unanswered login to the next one
         self.split = split  # (type of the body that spreads over packets, cells in one packet), or None
         self.body_types = {layout.name: type_id for type_id, layout in bodies.items()}
         self.command_ids = {command.name: command_id for command_id, command in commands.items()}

@@ -299,4 +299,5 @@ EDITION = Edition(
     responses={1: "success", 2: "error", 3: "VIN duplicate", 0xFE: "command"},
     encryptions={1: "none", 2: "RSA", 3: "AES-128", 0xFE: "abnormal", 0xFF: "invalid"},
     split=(8, 200),
+    login_retry_s=60,
 )
