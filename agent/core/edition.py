@@ -1,5 +1,7 @@
 """What an edition of GB/T 32960.3 consists of: tables only. A new edition is a new module that makes one `Edition`."""
 
+from agent.core.packet import COMMAND
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.core.field import Layout
@@ -27,6 +29,10 @@ class Command:
         self.answer = answer
         self.reports = reports
         self.clause = clause
+
+    def rows(self, response: int) -> "Layout | None":
+        """The rows of a unit with this response flag."""
+        return self.answer if response != COMMAND and self.answer is not None else self.layout
 
 
 class Edition:
