@@ -5,8 +5,9 @@ import contextlib
 import difflib
 import logging
 import signal
-from pathlib import Path
 from random import Random
+
+import msgspec
 
 from agent.canbus import CanBus
 from agent.clock import Clock
@@ -18,10 +19,9 @@ from agent.core.report import Schedule
 from agent.core.sampler import Sampler
 from agent.core.session import Session, SessionSettings
 from agent.core.signals import LatestFrames
-from agent.errors import ConfigError
+from agent.errors import AgentError, ConfigError
 from agent.links import Link
 from agent.links.tcp import open_tcp
-from agent.outbox import Outbox
 from agent.outbox_thread import OutboxThread
 from agent.signalmap import CompiledMapping, load_mapping
 from agent.uplink import Uplink, UplinkSettings
@@ -54,7 +54,9 @@ def check_speed(config: Config, clock: Clock, file: str) -> None:
     """A scaled clock beside a real car would send reports about seconds that never were."""
     real = [bus.name for bus in config.can if bus.interface not in SCALABLE]
     if clock.speed != 1 and real:
-        raise ConfigError(file, [f"can: --speed works with {', '.join(SCALABLE)} only; real interface: {', '.join(real)}"])
+        raise ConfigError(
+            file, [f"can: --speed works with {', '.join(SCALABLE)} only; real interface: {', '.join(real)}"]
+        )
 
 
 class Agent:
@@ -67,7 +69,7 @@ class Agent:
             log.warning("%s: %s", file, warning)
         self._config = config
         self._clock = clock
-        self._random = random or Random()
+        self._random = random or Random()  # noqa: S311 - spreads waiting times
         self.mapping = load_for(config, file)
         for text in self.mapping.warnings:
             log.warning("%s", text)
@@ -101,7 +103,7 @@ class Agent:
         self.collector = Collector(
             edition=self._edition,
             vin=self._config.vehicle.vin,
-            sampler=Sampler(self._edition, self.mapping.plan, self._clock.ticks_per_ms),
+            sampler=Sampler(self.mapping.plan, self._clock.ticks_per_ms),
             latest=self.latest,
             schedule=Schedule(self._config.report.interval_s * 1000),
             outbox=outbox,
@@ -111,7 +113,7 @@ class Agent:
         buses = self._make_buses()
         async with asyncio.TaskGroup() as group:
             for bus in buses:
-                group.create_task(bus.run(), name=f"bus {bus.name}")
+                group.create_task(bus.run(), name=f"bus {bus.settings.name}")
             await self._clock.sleep_until(self._clock.now() + WARM_UP_MS)
             group.create_task(self.uplink.run(), name="uplink")
             group.create_task(self.collector.run(), name="collect")
@@ -125,7 +127,8 @@ class Agent:
                 log.warning("can bus not opened name=%s reason=the mapping reads nothing from it", settings.name)
                 continue
             if settings.interface == "log":
-                settings = _with_path(settings, self._config.path(settings.channel))
+                path = str(self._config.path(settings.channel))
+                settings = msgspec.structs.replace(settings, channel=path)
             buses.append(CanBus(settings, indexes[settings.name], self.latest, self._clock, self._random))
         return buses
 
@@ -163,13 +166,14 @@ class Agent:
 
     async def _watch(self, buses: list[CanBus]) -> None:
         """Once a minute: say how things stand, and name each bus that is silent."""
-        before = {bus.name: 0 for bus in buses}
+        before = {bus.settings.name: 0 for bus in buses}
         while True:
             await self._clock.sleep_until(self._clock.now() + HEALTH_MS)
             for bus in buses:
-                if bus.frames == before[bus.name]:
-                    log.warning("bus silent name=%s: no frame for a minute; check wiring, bitrate and that it is up", bus.name)
-                before[bus.name] = bus.frames
+                name = bus.settings.name
+                if bus.frames == before[name] and bus.problem is None:
+                    log.warning("bus silent name=%s: no frame for a minute; check wiring, bitrate and ignition", name)
+                before[name] = bus.frames
             self._say_status()
 
     def _say_status(self) -> None:
@@ -199,11 +203,7 @@ async def run_until_stopped(agent: Agent) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
-def _with_path(settings, path: Path):  # type: ignore[no-untyped-def]
-    return settings
-
-
-__all__ = ["Agent", "Outbox", "check_speed", "load_for", "run_until_stopped"]
+        try:
+            await task
+        except* AgentError as group:
+            raise group.exceptions[0] from None

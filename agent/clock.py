@@ -34,7 +34,7 @@ class Clock:
 
     def __init__(
         self,
-        speed: int | float | Fraction = 1,
+        speed: int | float | str | Fraction = 1,
         epoch: float | None = None,
         *,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,

@@ -11,7 +11,7 @@ from agent.core.edition import Edition
 from agent.core.report import Schedule, encode_report
 from agent.core.sampler import Sampler
 from agent.core.signals import LatestFrames
-from agent.outbox import NewRow, Row
+from agent.outbox import NewRow
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ SAMPLE_MS = 1_000
 class Store(Protocol):
     """What collecting needs of the outbox."""
 
-    async def append(self, rows: list[NewRow], sampled: int, not_due: int) -> list[Row]: ...
+    async def append(self, rows: list[NewRow], sampled: int, not_due: int) -> list[int]: ...
     def count(self, reason: str, n: int = 1) -> None: ...
 
 
@@ -48,7 +48,7 @@ class Collector:
         schedule: Schedule,
         outbox: Store,
         clock: Clock,
-        appended: Callable[[list[Row]], None],
+        appended: Callable[[list[int], list[NewRow]], None],
     ) -> None:
         self.counters = CollectCounters()
         self._edition = edition
@@ -105,7 +105,9 @@ class Collector:
         ]
         sampled, not_due = self._sampled, self._not_due
         self._sampled = self._not_due = 0
-        self._appended(await self._outbox.append(rows, sampled, not_due))
+        ids = await self._outbox.append(rows, sampled, not_due)
+        if len(ids) == len(rows):  # the outbox itself drops a second that the process before this one has had
+            self._appended(ids, rows)
 
     async def flush(self) -> None:
         """Give the outbox the counts that no row has carried yet; at a clean stop."""

@@ -2,11 +2,12 @@
 
 import heapq
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from typing import Any
 
 import msgspec
 
-from agent.canlog import LogReader
+from agent.canlog import LogReader, MaskedIds
 from agent.core.edition import Edition
 from agent.core.packet import COMMAND, PLAIN, build_packet, time_bytes
 from agent.core.report import Schedule, encode_report
@@ -17,6 +18,7 @@ from agent.core.signals import LatestFrames
 log = logging.getLogger(__name__)
 
 SECOND_US = 1_000_000
+EXACT = -1  # identifier mask of a plan's message that compares every bit
 TICKS_PER_MS = 1_000  # stamps are the log's microseconds
 
 
@@ -38,7 +40,7 @@ class Replay:
         *,
         edition: Edition,
         vin: bytes,
-        plan: dict[str, object],
+        plan: dict[str, Any],
         logs: list[LogReader],
         buses: list[tuple[str, str]],
         interval_s: int,
@@ -48,7 +50,7 @@ class Replay:
         self.latest = LatestFrames(plan)
         self._edition = edition
         self._vin = vin
-        self._sampler = Sampler(edition, plan, TICKS_PER_MS)
+        self._sampler = Sampler(plan, TICKS_PER_MS)
         self._logs = logs
         self._buses = buses
         self._schedule = Schedule(interval_s * 1000)
@@ -112,6 +114,15 @@ class Replay:
             log.warning("channel %r of the log belongs to no bus and is left out; buses: %s", channel, known)
         self._channels[channel] = index
         return index
+
+
+def wanted_ids(plan: dict[str, Any]) -> Container[int]:
+    """The identifiers that a plan reads, on whichever bus; the rest of a log need not be parsed."""
+    latest = LatestFrames(plan)
+    buses = range(len(plan["buses"]))
+    if any(id_mask != EXACT for _, _, id_mask, *_ in plan["messages"]):
+        return MaskedIds([pair for bus in buses for pair in latest.wanted(bus)])
+    return {can_id for bus in buses for can_id in latest.wanted_ids(bus)}
 
 
 def _time(frame: tuple[int, str, int, bytes]) -> int:

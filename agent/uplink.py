@@ -21,7 +21,7 @@ from agent.core.packet import SUCCESS
 from agent.core.session import REALTIME, REISSUE, Session
 from agent.errors import LinkError
 from agent.links import Link
-from agent.outbox import Fate, Row
+from agent.outbox import Fate, NewRow, Row
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,6 @@ class Store(Protocol):
     """What the uplink needs of the outbox."""
 
     async def batch(self, limit: int, after_id: int = 0, skip: Container[int] = ()) -> list[Row]: ...
-    async def get(self, ids: list[int]) -> list[Row]: ...
     def accept(self, ids: list[int], fate: Fate) -> None: ...
     def refuse(self, ids: list[int], flag: int) -> None: ...
     async def meta_get(self, key: str) -> str | None: ...
@@ -100,7 +99,7 @@ class Uplink:
         self._random = random
         self._time_sync = time_sync
         self._wake = asyncio.Event()
-        self._live: deque[Row] = deque()
+        self._live: deque[tuple[int, NewRow]] = deque()
         self._cursor = 0  # last backlog row read on this link
         self._exhausted = False  # nothing pending behind the cursor
         self._rescan_at = 0
@@ -116,11 +115,11 @@ class Uplink:
         """The session's state: offline, logging_in, logged_in, ..."""
         return self._session.state
 
-    def appended(self, rows: list[Row]) -> None:
+    def appended(self, ids: list[int], rows: list[NewRow]) -> None:
         """Rows of one sample stand in the outbox; sent as realtime when they were sampled while logged in."""
         since = self._session.logged_in_at
         if since is not None and self._session.state == "logged_in" and rows[0].monotonic_ms >= since:
-            self._live.extend(rows)
+            self._live.extend(zip(ids, rows, strict=True))
         else:
             self._exhausted = False
         self._wake.set()
@@ -209,9 +208,7 @@ class Uplink:
     def _next(self, now: int) -> int:
         """When the pump has to look again if nothing wakes it."""
         times = [now + RESCAN_MS]
-        for due in (self._session.deadline(), self._delivery.deadline()):
-            if due is not None:
-                times.append(due)
+        times.extend(due for due in (self._session.deadline(), self._delivery.deadline()) if due is not None)
         if self._delivery.waits_for_acknowledgement():
             times.append(now + ACK_POLL_MS)
         if self._session.state == "logged_in" and not self._exhausted and self._delivery.room(live=False) > 0:
@@ -224,35 +221,37 @@ class Uplink:
         """Live, then rows whose retry is due, then backlog. True when there may be more to send at once."""
         self._send_live(link, now)
         retries = self._delivery.retries(now)[: max(0, self._delivery.room(live=False))]
-        for row in await self._outbox.get(retries) if retries else []:
-            self._send(link, row, REISSUE, now)
+        for row_id in retries:
+            for row in await self._outbox.batch(1, row_id - 1):
+                if row.id == row_id:
+                    self._send(link, row_id, row, REISSUE, now)
         if self._exhausted and now >= self._rescan_at:
             self._restart_backlog(now)
         limit = min(CHUNK, self._delivery.room(live=False), self._allowance(now))
         if self._exhausted or limit <= 0:
             return False
         rows = await self._outbox.batch(limit, self._cursor, self._delivery)
-        live = {row.id for row in self._live}
+        live = {row_id for row_id, _ in self._live}
         for row in rows:
             self._cursor = row.id
             if row.id not in live:
-                self._send(link, row, REISSUE, now)
+                self._send(link, row.id, row, REISSUE, now)
                 self._tokens -= 1
         self._exhausted = len(rows) < limit
         return bool(rows)
 
     def _send_live(self, link: Link, now: int) -> None:
-        newest = self._live[-1].monotonic_ms if self._live else 0
+        newest = self._live[-1][1].monotonic_ms if self._live else 0
         while self._live and self._delivery.room(live=True) > 0:
-            row = self._live.popleft()
+            row_id, row = self._live.popleft()
             fresh = row.monotonic_ms == newest and now - row.monotonic_ms <= self._settings.period_ms
-            self._send(link, row, REALTIME if fresh else REISSUE, now)
+            self._send(link, row_id, row, REALTIME if fresh else REISSUE, now)
 
-    def _send(self, link: Link, row: Row, command: int, now: int) -> None:
+    def _send(self, link: Link, row_id: int, row: Row | NewRow, command: int, now: int) -> None:
         assert row.collected_at is not None  # noqa: S101  # the outbox hands out rows with a known time only
         start = EDITIONS[row.edition].start
         packet = self._session.report(command, start, row.vin.encode(), row.collected_at, row.bodies, now)
-        self._delivery.sent(row.id, command, row.collected_at, link.write(packet), now)
+        self._delivery.sent(row_id, command, row.collected_at, link.write(packet), now)
         if command == REALTIME:
             self.counters.sent_live += 1
         else:
@@ -314,7 +313,9 @@ class Uplink:
         outcome = self._delivery.answered(command, time_s, good, now)
         if not good:
             self.counters.error_answers += 1
-            log.warning("report answered with an error answer=%s outcome=%s", self._meaning(flag), outcome and outcome[1])
+            log.warning(
+                "report answered with an error answer=%s outcome=%s", self._meaning(flag), outcome and outcome[1]
+            )
         if outcome is None:
             return
         row_id, fate = outcome

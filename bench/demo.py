@@ -71,7 +71,8 @@ class Demo:
     def __init__(self, settings: DemoSettings, show: Callable[[Arrival], None] | None = None) -> None:
         self.settings = settings
         self._show = show
-        self.clock = Clock(settings.speed, time.time())
+        self._epoch = time.time()
+        self.clock = Clock(settings.speed, self._epoch)
         self.started = self.clock.now()
         self.bus = ""
         self.arrivals: list[Arrival] = []
@@ -212,7 +213,7 @@ class Demo:
         return path
 
     async def _start_car(self, config: Path) -> None:
-        scale = ["--speed", self.settings.speed, "--epoch", repr(self.clock.epoch)]
+        scale = ["--speed", self.settings.speed, "--epoch", repr(self._epoch)]
         interface, _, channel = self.bus.partition(" ")
         if interface == "virtual":
             await self._spawn("car", "-m", "bench.onebus", str(config), self.settings.variant, *scale)
@@ -225,7 +226,12 @@ class Demo:
     async def _spawn(self, name: str, *arguments: str) -> None:
         with (self.settings.folder / f"{name}.log").open("wb") as out:
             self._processes[name] = await asyncio.create_subprocess_exec(
-                sys.executable, *arguments, stdin=asyncio.subprocess.PIPE, stdout=out, stderr=out, start_new_session=True
+                sys.executable,
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
             )
 
     async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:

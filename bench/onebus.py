@@ -1,6 +1,6 @@
 """Vehicle and agent in one process on python-can's `virtual` bus: for machines without multicast.
 
-    python -m bench.onebus CONFIG VARIANT --speed N --epoch T
+python -m bench.onebus CONFIG VARIANT --speed N --epoch T
 """
 
 import argparse

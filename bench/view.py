@@ -51,7 +51,9 @@ def picture(demo: Demo) -> RenderableType:
     bodies = _bodies(demo.last_report)
     for left, right in ITEMS:
         values.add_row(*_cells(bodies, *left), *_cells(bodies, *right))
-    lines = Text("\n".join(packet_line(arrival) for arrival in demo.arrivals[-LINES:]) or "waiting for the first packet")
+    lines = Text(
+        "\n".join(packet_line(arrival) for arrival in demo.arrivals[-LINES:]) or "waiting for the first packet"
+    )
     keys = f"[b]o[/] outage on/off   [b]a[/] alarm {'off' if demo.alarm else 'on'}   [b]e[/] explain last packet   [b]q[/] quit"
     return Group(
         Panel(head, title="tbox-bench demo"), Panel(values, title="last report"), Panel(lines, title="packets"), keys

@@ -17,8 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("logs", nargs="+", metavar="LOG", help="candump .log, ASC or SavvyCAN GVRET CSV")
     parser.add_argument("-c", "--config", required=True, metavar="FILE", help="configuration (TOML)")
     parser.add_argument("--json", action="store_true", help="packets as JSON, one a line, instead of hex")
-    parser.add_argument("--start", metavar="TIME", help=f"when a log without absolute time begins (default {DEFAULT_START})")
-    parser.add_argument("--frame-ms", type=int, metavar="N", help="N ms from frame to frame in place of the log's stamps")
+    parser.add_argument(
+        "--start", metavar="TIME", help=f"when a log without absolute time begins (default {DEFAULT_START})"
+    )
+    parser.add_argument(
+        "--frame-ms", type=int, metavar="N", help="N ms from frame to frame in place of the log's stamps"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,14 +32,13 @@ def run(args: argparse.Namespace) -> int:
     from agent.canlog import read_log
     from agent.config import load_config
     from agent.core.editions import EDITIONS
-    from agent.core.signals import LatestFrames
-    from agent.replay import Replay
+    from agent.replay import Replay, wanted_ids
 
     log = logging.getLogger("agent.replay")
     config = load_config(args.config)
     mapping = load_for(config, args.config)
     edition = EDITIONS[config.vehicle.edition]
-    wanted = LatestFrames(mapping.plan).wanted()
+    wanted = wanted_ids(mapping.plan)
     logs = [read_log(path, frame_ms=args.frame_ms, wanted=wanted) for path in args.logs]
     start_s = _start(args.start)
     if start_s is None:
@@ -82,14 +85,20 @@ def _write(replay: object, logs: "list[LogReader]", as_json: bool) -> None:
     """Packets to stdout; a progress bar when somebody watches."""
     from agent.progress import progress_of
 
-    if as_json:
-        from agent.packetjson import packet_to_json as form
-    else:
-        form = _hex
+    form = _json if as_json else _hex
     with progress_of("replay", lambda: min(reader.progress for reader in logs)) as tick:
         for packet in replay:  # type: ignore[attr-defined]
             print(form(packet))
             tick()
+
+
+def _json(packet: bytes) -> str:
+    import json
+
+    from agent.core.packet import Packet
+    from agent.packetjson import packet_to_json
+
+    return json.dumps(packet_to_json(Packet(packet)))
 
 
 def _hex(packet: bytes) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.demo import Demo, DemoSettings
     from bench.delivery import Verdict
+    from bench.demo import Demo, DemoSettings
 
 NAME = "demo"
 HELP = "vehicle, agent and platform in one go, on this machine, without root or hardware"

@@ -103,7 +103,7 @@ async def _drive(args: argparse.Namespace) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, vehicle.stop)
-        _read_controls(vehicle, loop)
+        read_controls(vehicle, loop)
         log.info("driving variant=%s cycle=%s bus=%s:%s", args.variant, args.cycle.name, args.interface, args.channel)
         async with asyncio.TaskGroup() as group:
             printing = group.create_task(_print_truth(vehicle, clock)) if args.print_truth else None
@@ -115,7 +115,7 @@ async def _drive(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read_controls(vehicle: "Vehicle", loop: asyncio.AbstractEventLoop) -> None:
+def read_controls(vehicle: "Vehicle", loop: asyncio.AbstractEventLoop) -> None:
     """Follow stdin from a thread: unlike the loop it can read anything, a file or /dev/null too."""
     # In the background of a terminal a read would stop the process; ignored, it fails and ends the thread.
     signal.signal(signal.SIGTTIN, signal.SIG_IGN)
