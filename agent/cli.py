@@ -17,7 +17,7 @@ from agent import __version__
 from agent.errors import AgentError, ConfigError
 from agent.labels import LANGUAGES, language
 
-COMMANDS = ("decode", "encode", "explain", "fields")
+COMMANDS = ("decode", "encode", "explain", "fields", "init", "replay", "run")
 LEVELS = ("debug", "info", "warning", "error")
 BROKEN_PIPE = 141  # as a shell sees a program that SIGPIPE ended
 INTERRUPTED = 130

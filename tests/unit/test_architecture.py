@@ -29,7 +29,7 @@ LAYERS = {
 PART_OF = {
     **dict.fromkeys(("dbcfile", "units", "mapcompile", "mapexpression", "mapsources", "mapvalue"), "signalmap"),
     "canlog": "canbus",
-    **dict.fromkeys(("jsonrows", "jsonvalues"), "packetjson"),
+    **dict.fromkeys(("explain", "fieldtable", "hexinput", "jsonrows", "jsonvalues", "labels", "texttable"), "packetjson"),
 }
 
 agent_modules = pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("agent.")])
