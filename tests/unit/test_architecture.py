@@ -34,6 +34,7 @@ PART_OF = {
     "json": "packetjson",
     "hexinput": "packetjson",
     "fieldtable": "explain",
+    "texttable": "explain",
 }
 
 agent_modules = pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("agent.")])
