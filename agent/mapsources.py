@@ -156,6 +156,10 @@ class Sources:
             raise LookupError(f"{place.label} has factor 0 in the DBC")
         if place.is_float and signal.length not in (16, 32, 64):
             raise LookupError(f"{place.label} is a float of {signal.length} bits; 16, 32 and 64 are known")
+        for name, ids in _chain(frame, signal):
+            multiplexer = frame.signal(name)
+            if not any(value < 1 << multiplexer.length for value in ids):
+                raise LookupError(f"{place.label} is on page {ids[0]}, which {multiplexer.length} bits of {name} cannot name")
         if max(place.bits()) >= 8 * frame.message.length:
             raise LookupError(f"{place.label} does not fit in its message of {frame.message.length} bytes")
         return place
@@ -215,12 +219,7 @@ class Sources:
     def _slot(self, place: Place) -> int:
         """The source in which a signal is found: one per message and chain of multiplexer values."""
         frame = place.frame
-        chain: list[tuple[str, tuple[int, ...]]] = []
-        signal = place.signal
-        while signal.multiplexer_signal is not None:
-            chain.insert(0, (signal.multiplexer_signal, tuple(signal.multiplexer_ids or ())))
-            signal = frame.signal(signal.multiplexer_signal)
-        key = tuple(chain)
+        key = _chain(frame, place.signal)
         if key not in frame.slots:
             frame.slots[key] = len(self._rows)
             self._rows.append([frame.message.length, _timeout_ms(frame, key), [], [], [], []])
@@ -250,14 +249,24 @@ def _id_text(message: "Message") -> str:
     return f"0x{message.frame_id:X}{'x' if message.is_extended_frame else ''}"
 
 
-def _known_values(message: "Message", multiplexer: str) -> list[int]:
+def _chain(frame: Frame, signal: "Signal") -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The multiplexers above a signal, outermost first, each with the values that make way for it."""
+    chain: list[tuple[str, tuple[int, ...]]] = []
+    while signal.multiplexer_signal is not None:
+        chain.insert(0, (signal.multiplexer_signal, tuple(signal.multiplexer_ids or ())))
+        signal = frame.signal(signal.multiplexer_signal)
+    return tuple(chain)
+
+
+def _known_values(message: "Message", multiplexer: "Signal") -> list[int]:
+    """Every value of a multiplexer that the DBC describes; files also name values that its bits cannot hold."""
     values = {
         value
         for signal in message.signals
-        if signal.multiplexer_signal == multiplexer
+        if signal.multiplexer_signal == multiplexer.name
         for value in signal.multiplexer_ids or ()
     }
-    return sorted(values)
+    return sorted(value for value in values if value < 1 << multiplexer.length)
 
 
 def _selectors(message: "Message", slots: dict[tuple[Any, ...], int]) -> list[Row]:
@@ -270,7 +279,7 @@ def _selectors(message: "Message", slots: dict[tuple[Any, ...], int]) -> list[Ro
         byte = bits[0] // 8 if bits[0] // 8 == bits[-1] // 8 else -1
         down = 8 * byte if byte >= 0 else 0
         cases = []
-        for value in _known_values(message, name):
+        for value in _known_values(message, signal):
             inside = {
                 chain: slot for chain, slot in slots.items() if chain and chain[0][0] == name and value in chain[0][1]
             }
@@ -289,7 +298,7 @@ def _timeout_ms(frame: Frame, chain: tuple[Any, ...]) -> int:
     cycle_ms = frame.message.cycle_time
     if not cycle_ms:
         return UNKNOWN_CYCLE_TIMEOUT_MS
-    pages = math.prod(len(_known_values(frame.message, name)) for name, _ in chain)
+    pages = math.prod(len(_known_values(frame.message, frame.signal(name))) for name, _ in chain)
     return min(max(CYCLES_TO_TIMEOUT * int(cycle_ms) * pages, MIN_TIMEOUT_MS), MAX_TIMEOUT_MS)
 
 

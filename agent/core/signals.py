@@ -72,7 +72,7 @@ class LatestFrames:
         self._entries: "list[dict[int, Any]]" = [{} for _ in plan["buses"]]
         for bus, can_id, id_mask, length, slot, selectors, alive, checksum in plan["messages"]:
             rules = _Rules(selectors, alive, checksum) if selectors or alive or checksum else None
-            entry = (slot, length, rules)
+            entry = (slot, length, _simple_pages(slot, rules), rules)
             self._wanted[bus].append((can_id, id_mask, entry))
             if id_mask == -1:
                 self._entries[bus][can_id] = entry
@@ -97,25 +97,38 @@ class LatestFrames:
     def keeper(self, bus: int) -> "Callable[[int, Data, int], None]":
         """Return keep(can_id, data, stamp) of one bus: the receive loop's inner call, without a lookup too many."""
         find = self._entries[bus].get
+        masked = self._masked[bus]
         frames = self.frames
         stamps = self.stamps
 
         def keep(can_id: int, data: "Data", stamp: int) -> None:
             entry = find(can_id)
             if entry is None:
-                entry = self._match(bus, can_id)
+                entry = self._match(bus, can_id) if masked else None
                 if entry is None:
                     self.unknown_id += 1
                     return
-            slot, length, rules = entry
-            if len(data) < length:
+            slot, length, pages, rules = entry
+            size = len(data)
+            if size < length:
                 self.short += 1
-            if rules is None:
-                frames[slot] = data
-                stamps[slot] = stamp
-                self.kept += 1
-            elif self._passes(rules, data):
-                self._keep_pages(rules.selectors, slot, data, stamp)
+            if pages is not None:
+                byte, mask, slots = pages
+                if byte >= size:
+                    return
+                slot = slots.get(data[byte] & mask)
+                if slot is None:
+                    self.unknown_mux += 1
+                    return
+                if slot < 0:
+                    return
+            elif rules is not None:
+                if self._passes(rules, data):
+                    self._keep_pages(rules.selectors, slot, data, stamp)
+                return
+            frames[slot] = data
+            stamps[slot] = stamp
+            self.kept += 1
 
         return keep
 
@@ -173,6 +186,16 @@ class LatestFrames:
             todo = inner
         if kept:
             self.kept += 1
+
+
+def _simple_pages(slot: int, rules: "_Rules | None") -> "tuple[int, int, dict[int, int]] | None":
+    """(byte, mask, {masked value: source or -1}) of the usual paged message: one multiplexer in one byte, nothing else."""
+    if rules is None or slot >= 0 or rules.alive or rules.checksum or len(rules.selectors) != 1:
+        return None
+    byte, mask, _, cases = rules.selectors[0]
+    if byte < 0 or any([inner or len(slots) > 1 for slots, inner in cases.values()]):
+        return None
+    return byte, mask, {value: case[0][0] if case[0] else -1 for value, case in cases.items()}
 
 
 def _selectors(rows: "list[Any]") -> "list[Any]":
