@@ -70,7 +70,7 @@ def encode_data_unit(
     if unit.bodies is not None:
         out += encode_bodies(edition, unit.bodies, strict)
     if unit.values is not None:
-        layout = _layout(row, response)
+        layout = row.rows(response) if row is not None else None
         if layout is None:
             raise LocalProtocolError("command %02X takes no fields in edition %s" % (command, edition.name))
         out += layout.encode(unit.values, strict)
@@ -87,24 +87,18 @@ def decode_data_unit(edition: "Edition", command: int, data: bytes, response: in
     if row is None:
         return DataUnit(rest=bytes(data))
     if response == COMMAND:
-        return _decode(edition, row, row.layout, data)
+        return _decode(edition, row, response, data)
     if not data:
         return DataUnit()
     if len(data) == TIME_SIZE:
         return DataUnit(time=bytes(data))
     try:
-        return _decode(edition, row, _layout(row, response), data)
+        return _decode(edition, row, response, data)
     except RemoteProtocolError:
         return DataUnit(rest=bytes(data))
 
 
-def _layout(row: "Command | None", response: int) -> "Any":
-    if row is None:
-        return None
-    return row.answer if response != COMMAND and row.answer is not None else row.layout
-
-
-def _decode(edition: "Edition", row: "Command", layout: "Any", data: bytes) -> DataUnit:
+def _decode(edition: "Edition", row: "Command", response: int, data: bytes) -> DataUnit:
     offset = TIME_SIZE if row.timed else 0
     if len(data) < offset:
         raise RemoteProtocolError("data end inside the time", "6.4", 0, data)
@@ -112,6 +106,7 @@ def _decode(edition: "Edition", row: "Command", layout: "Any", data: bytes) -> D
     if row.reports:
         bodies, rest = decode_bodies(edition, data, offset)
         return DataUnit(time, None, bodies, rest)
+    layout = row.rows(response)
     if layout is None:
         return DataUnit(time, rest=bytes(data[offset:]))
     values, offset = layout.decode(data, offset)

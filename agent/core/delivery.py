@@ -51,7 +51,7 @@ class Delivery:
         self._retry_at: "dict[int, int]" = {}
         self.unmatched = 0  # answers without a row
 
-    def __contains__(self, row_id: int) -> bool:
+    def __contains__(self, row_id: object) -> bool:
         return row_id in self._flights or row_id in self._retry_at
 
     def __len__(self) -> int:

@@ -1,5 +1,7 @@
 """What an edition of GB/T 32960.3 consists of: tables only. A new edition is a new module that makes one `Edition`."""
 
+from agent.core.packet import COMMAND
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.core.field import Layout
@@ -28,9 +30,13 @@ class Command:
         self.reports = reports
         self.clause = clause
 
+    def rows(self, response: int) -> "Layout | None":
+        """The rows of a unit with this response flag."""
+        return self.answer if response != COMMAND and self.answer is not None else self.layout
+
 
 class Edition:
-    """All tables of one edition; `bodies` by type id, `commands` by command id, `responses` by flag."""
+    """All tables of one edition; `bodies` by type id, `commands` by command id, `responses` by flag, `encryptions` by code."""
 
     def __init__(
         self,
@@ -40,6 +46,7 @@ class Edition:
         user_body: "Layout",
         commands: "dict[int, Command]",
         responses: "dict[int, str]",
+        encryptions: "dict[int, str]",
         split: "tuple[int, int] | None",
         login_retry_s: int,
     ) -> None:
@@ -49,6 +56,7 @@ class Edition:
         self.user_body = user_body
         self.commands = commands
         self.responses = responses
+        self.encryptions = encryptions
         self.login_retry_s = login_retry_s  # from an unanswered login to the next one
         self.split = split  # (type of the body that spreads over packets, cells in one packet), or None
         self.body_types = {layout.name: type_id for type_id, layout in bodies.items()}

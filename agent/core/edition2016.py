@@ -167,7 +167,7 @@ EXTREMES = Layout(
     "7.2.3.6",
 )
 
-FAULT_CODE = Field("code", U32, lo=0, hi=0xFFFFFFFF, sentinel=False, absent=0)
+FAULT_CODE = Field("code", U32, lo=0, hi=0xFFFFFFFF, sentinel=False, absent=0, hexadecimal=True)
 
 ALARMS = Layout(
     "alarms",
@@ -230,7 +230,7 @@ STORAGE_TEMPERATURES = Layout(
     annex_b=True,
 )
 
-USER = Layout("user", (Blob("data", U16, 1, 65531),), "7.2.3.8")
+USER = Layout("user", (Blob("hex", U16, 1, 65531),), "7.2.3.8")
 
 SERIAL = Field("serial", U16, lo=1, hi=65531, sentinel=False, absent=1)  # counts logins from 1 each day
 LOGIN = Layout("vehicle_login", (SERIAL, Text("iccid", 20), Codes()), "7.1")
@@ -289,14 +289,15 @@ EDITION = Edition(
         0x80: Command(
             "parameter_query",
             True,
-            Layout("query", (Items("ids", U8, PARAMETER_ID, 0, 252),)),
+            Layout("query", (Items("ids", U8, PARAMETER_ID, 0, 252),), "B.4"),
             PARAMETER_LIST,
             clause="B.4",
         ),
         0x81: Command("parameter_set", True, PARAMETER_LIST, clause="B.4"),
-        0x82: Command("control", True, Layout("control", (Control(),)), clause="B.4"),
+        0x82: Command("control", True, Layout("control", (Control(),), "B.4"), clause="B.4"),
     },
     responses={1: "success", 2: "error", 3: "VIN duplicate", 0xFE: "command"},
+    encryptions={1: "none", 2: "RSA", 3: "AES-128", 0xFE: "abnormal", 0xFF: "invalid"},
     split=(8, 200),
     login_retry_s=60,
 )

@@ -38,6 +38,7 @@ class Field:
     all-FF invalid. `absent` is what is sent when nothing is known (invalid, where the standard has it). `bits` splits a
     byte: (name, shift, width, words or None, inverted). `flags` names single bits from bit 0. `sign` = (status field,
     mask): the bit that makes this magnitude negative. `annex_b`: the item stands in the terminal annex only.
+    `hexadecimal`: a code, not a quantity; people write it in hexadecimal.
     """
 
     spread = False
@@ -58,6 +59,7 @@ class Field:
         flags: tuple[str, ...] | None = None,
         sign: tuple[str, int] | None = None,
         annex_b: bool = False,
+        hexadecimal: bool = False,
     ) -> None:
         self.name = name
         self.size = size
@@ -75,11 +77,12 @@ class Field:
         self.flags = flags
         self.sign = sign
         self.annex_b = annex_b
+        self.hexadecimal = hexadecimal
         self.code = _CODE[size]
 
     def check(self, raw: int, strict: bool) -> None:
         """Raise FieldError unless `raw` may be sent; not strict: unless it fits the width (a bench sends illegal values too)."""
-        if self.lo <= raw <= self.hi or (self.invalid is not None and (raw == self.invalid or raw == self.abnormal)):
+        if self.lo <= raw <= self.hi or raw == self.absent or raw == self.invalid or raw == self.abnormal:
             return
         if strict:
             raise FieldError(self.name, raw, self.lo, self.hi)

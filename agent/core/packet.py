@@ -19,6 +19,8 @@ COMMAND = 0xFE  # response flag of a packet that is a command, not an answer
 SUCCESS = 0x01
 PLAIN = 0x01  # encryption: none
 STARTS = (b"##", b"$$")
+RESPONSES = b"\x01\x02\x03\x04\x05\x06\x07\xfe"  # response flags of both editions; 6.3.2
+ENCRYPTIONS = b"\x01\x02\x03\x04\x05\xfe\xff"  # of both editions; 6.2
 
 _BEIJING_S = 8 * 3600
 _EPOCH_2000_DAYS = 10957  # days from 1970-01-01 to 2000-01-01
@@ -118,12 +120,15 @@ class Packet:
 class PacketReader:
     """Finds packets in a byte stream cut anywhere; noise is skipped and counted, memory stays bounded.
 
-    A candidate whose length is above `max_unit` or whose BCC is wrong costs one byte; the search goes on behind it (6.2).
+    A start mark is believed when its response flag and encryption are known ones, its command is one of `commands` (all, if
+    None) and its length is not above `max_unit`: a stray mark would otherwise make later bytes wait for a packet that never
+    ends. A candidate that is not believed, or whose BCC is wrong, costs one byte; the search goes on behind it (6.2).
     """
 
-    def __init__(self, max_unit: int = MAX_DATA_UNIT) -> None:
+    def __init__(self, max_unit: int = MAX_DATA_UNIT, commands: "bytes | None" = None) -> None:
         self._buffer = b""
         self._max_unit = max_unit
+        self._commands = commands
         self.noise_bytes = 0
         self.bad_bcc = 0
 
@@ -140,7 +145,7 @@ class PacketReader:
             if end - at < HEADER_SIZE + 1:
                 break
             size = (buffer[at + 22] << 8) | buffer[at + 23]
-            if size <= self._max_unit:
+            if size <= self._max_unit and self._plausible(buffer, at):
                 stop = at + HEADER_SIZE + size + 1
                 if stop > end:
                     break
@@ -153,6 +158,11 @@ class PacketReader:
             at += 1
         self._buffer = buffer[at:]
         return packets
+
+    def _plausible(self, buffer: bytes, at: int) -> bool:
+        if buffer[at + 3] not in RESPONSES or buffer[at + 21] not in ENCRYPTIONS:
+            return False
+        return self._commands is None or buffer[at + 2] in self._commands
 
     def pending(self) -> int:
         """How many bytes wait for the rest of their packet."""

@@ -52,7 +52,12 @@ def reference(message: Message) -> "dict[str, Message]":
         while chain[0].multiplexer_signal is not None:
             chain.insert(0, by_name[chain[0].multiplexer_signal])
         alone[signal.name] = Message(
-            message.frame_id, message.name, message.length, chain, is_extended_frame=message.is_extended_frame, strict=False
+            message.frame_id,
+            message.name,
+            message.length,
+            chain,
+            is_extended_frame=message.is_extended_frame,
+            strict=False,
         )
     return alone
 
@@ -86,7 +91,9 @@ def decode_expected(messages: "dict[str, Message]", data: bytes) -> "dict[str, A
     for name, message in messages.items():
         if id(message) not in done:
             try:
-                done[id(message)] = dict(message.decode(data, decode_choices=False, scaling=False, allow_truncated=True))
+                done[id(message)] = dict(
+                    message.decode(data, decode_choices=False, scaling=False, allow_truncated=True)
+                )
             except cantools.database.DecodeError:
                 done[id(message)] = {}
         if name in done[id(message)]:
