@@ -159,7 +159,9 @@ class Sources:
         for name, ids in _chain(frame, signal):
             multiplexer = frame.signal(name)
             if not any(value < 1 << multiplexer.length for value in ids):
-                raise LookupError(f"{place.label} is on page {ids[0]}, which {multiplexer.length} bits of {name} cannot name")
+                raise LookupError(
+                    f"{place.label} is on page {ids[0]}, which {multiplexer.length} bits of {name} cannot name"
+                )
         if max(place.bits()) >= 8 * frame.message.length:
             raise LookupError(f"{place.label} does not fit in its message of {frame.message.length} bytes")
         return place
@@ -237,8 +239,7 @@ class Sources:
                 mask = EXTENDED | (_J1939_PGN if can_id >> 16 & 0xFF >= 240 else _J1939_PGN_TO_ONE)
             alive = None
             if frame.alive_counter:
-                bits = _bits(frame.signal(frame.alive_counter))
-                alive = [sum(1 << bit for bit in bits), max(bits) // 8 + 1]
+                alive = _masked(_bits(frame.signal(frame.alive_counter)))
             selectors = _selectors(frame.message, frame.slots)
             slot = frame.slots.get((), -1)
             messages.append([frame.bus, can_id, mask, frame.message.length, slot, selectors, alive, frame.checksum])
@@ -269,14 +270,20 @@ def _known_values(message: "Message", multiplexer: "Signal") -> list[int]:
     return sorted(value for value in values if value < 1 << multiplexer.length)
 
 
+def _masked(bits: list[int]) -> list[int]:
+    """[byte, mask, needed bytes] that pick the bits; byte -1: they lie in several, the mask is of the whole word."""
+    mask = sum(1 << bit for bit in bits)
+    first, last = min(bits) // 8, max(bits) // 8
+    return [first, mask >> 8 * first, last + 1] if first == last else [-1, mask, last + 1]
+
+
 def _selectors(message: "Message", slots: dict[tuple[Any, ...], int]) -> list[Row]:
     """One row per multiplexer that stands first in a chain; inner multiplexers hang below their page."""
     rows: list[Row] = []
     for name in sorted({chain[0][0] for chain in slots if chain}):
         signal = next(signal for signal in message.signals if signal.name == name)
         bits = _bits(signal)
-        mask = sum(1 << bit for bit in bits)
-        byte = bits[0] // 8 if bits[0] // 8 == bits[-1] // 8 else -1
+        byte, mask, needed = _masked(bits)
         down = 8 * byte if byte >= 0 else 0
         cases = []
         for value in _known_values(message, signal):
@@ -287,7 +294,7 @@ def _selectors(message: "Message", slots: dict[tuple[Any, ...], int]) -> list[Ro
             here = [slot for chain, slot in inside.items() if len(chain) == 1]
             inner = _selectors(message, {chain[1:]: slot for chain, slot in inside.items() if len(chain) > 1})
             cases.append([spread >> down, here, inner])
-        rows.append([byte, mask >> down, max(bits) // 8 + 1, cases])
+        rows.append([byte, mask, needed, cases])
     return rows
 
 
