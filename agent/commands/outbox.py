@@ -11,6 +11,15 @@ from typing import Any
 NAME = "outbox"
 HELP = "show what became of every second sampled; send refused rows again"
 
+_FATES = (
+    ("not due", "not_due"),
+    ("pending", "pending"),
+    ("sent live", "live"),
+    ("sent late", "reissued"),
+    ("refused", "refused"),
+    ("expired", "expired"),
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -79,13 +88,3 @@ def _lines(stats: dict[str, Any]) -> list[str]:
         lines.append(f"oldest pending row: {oldest}")
     lines.append(f"boots: {len(stats['boots'])}; used: {stats['used_bytes'] / 1e6:.1f} MB")
     return lines
-
-
-_FATES = (
-    ("not due", "not_due"),
-    ("pending", "pending"),
-    ("sent live", "live"),
-    ("sent late", "reissued"),
-    ("refused", "refused"),
-    ("expired", "expired"),
-)
