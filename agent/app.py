@@ -1,0 +1,209 @@
+"""Where the parts are joined: buses -> latest frames -> collector -> outbox -> uplink -> link."""
+
+import asyncio
+import contextlib
+import difflib
+import logging
+import signal
+from random import Random
+
+import msgspec
+
+from agent.canbus import CanBus
+from agent.clock import Clock
+from agent.collect import Collector
+from agent.config import Config, vin_warning
+from agent.core.delivery import Delivery
+from agent.core.editions import EDITIONS
+from agent.core.report import Schedule
+from agent.core.sampler import Sampler
+from agent.core.session import Session, SessionSettings
+from agent.core.signals import LatestFrames
+from agent.errors import AgentError, ConfigError
+from agent.links import Link
+from agent.links.tcp import open_tcp
+from agent.outbox_thread import OutboxThread
+from agent.signalmap import CompiledMapping, load_mapping
+from agent.uplink import Uplink, UplinkSettings
+
+log = logging.getLogger(__name__)
+
+WARM_UP_MS = 500  # buses are heard so long before the first sample, or it would lack whatever had no turn yet
+HEALTH_MS = 60_000
+WINDOW_NONE = 20_000  # rows in flight at most; what one lost link may repeat
+WINDOW_EACH = 64
+SCALABLE = ("virtual", "udp_multicast", "log")  # interfaces without a real car behind them
+
+
+def load_for(config: Config, file: str) -> CompiledMapping:
+    """The compiled mapping of a configuration whose buses are all there; ConfigError otherwise."""
+    mapping = load_mapping(config.mapping_path(), config.vehicle.edition)
+    names = [bus.name for bus in config.can]
+    faults = []
+    for name in mapping.buses:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean to name it so instead of {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+            faults.append(f"can: the mapping reads a bus named {name!r}, and no [[can]] has that name; {hint}")
+    if faults:
+        raise ConfigError(file, faults)
+    return mapping
+
+
+def check_speed(config: Config, clock: Clock, file: str) -> None:
+    """A scaled clock beside a real car would send reports about seconds that never were."""
+    real = [bus.name for bus in config.can if bus.interface not in SCALABLE]
+    if clock.speed != 1 and real:
+        raise ConfigError(
+            file, [f"can: --speed works with {', '.join(SCALABLE)} only; real interface: {', '.join(real)}"]
+        )
+
+
+class Agent:
+    """The whole terminal of one vehicle. Make it, `run` it; cancelling `run` stops it cleanly."""
+
+    def __init__(self, config: Config, clock: Clock, file: str = "configuration", random: Random | None = None) -> None:
+        check_speed(config, clock, file)
+        warning = vin_warning(config.vehicle.vin)
+        if warning:
+            log.warning("%s: %s", file, warning)
+        self._config = config
+        self._clock = clock
+        self._random = random or Random()  # noqa: S311 - spreads waiting times
+        self.mapping = load_for(config, file)
+        for text in self.mapping.warnings:
+            log.warning("%s", text)
+        self._edition = EDITIONS[config.vehicle.edition]
+        self.latest = LatestFrames(self.mapping.plan)
+        self.uplink: Uplink | None = None
+        self.collector: Collector | None = None
+
+    async def run(self) -> None:
+        """Until cancelled. OutboxError when the outbox cannot be had; BusError never: a lost bus is reopened."""
+        config = self._config
+        keep = config.outbox
+        path = config.path(keep.path)
+        outbox = await OutboxThread.open(
+            path,
+            keep_days=keep.keep_days,
+            max_mb=keep.max_mb,
+            reissue_days=keep.reissue_days,
+            wall_s=self._wall_s,
+            now_ms=self._clock.now,
+        )
+        try:
+            await self._run(outbox)
+        finally:
+            if self.collector is not None:
+                await self.collector.flush()
+            await outbox.close()
+
+    async def _run(self, outbox: OutboxThread) -> None:
+        self.uplink = self._make_uplink(outbox)
+        self.collector = Collector(
+            edition=self._edition,
+            vin=self._config.vehicle.vin,
+            sampler=Sampler(self.mapping.plan, self._clock.ticks_per_ms),
+            latest=self.latest,
+            schedule=Schedule(self._config.report.interval_s * 1000),
+            outbox=outbox,
+            clock=self._clock,
+            appended=self.uplink.appended,
+        )
+        buses = self._make_buses()
+        async with asyncio.TaskGroup() as group:
+            for bus in buses:
+                group.create_task(bus.run(), name=f"bus {bus.settings.name}")
+            await self._clock.sleep_until(self._clock.now() + WARM_UP_MS)
+            group.create_task(self.uplink.run(), name="uplink")
+            group.create_task(self.collector.run(), name="collect")
+            group.create_task(self._watch(buses), name="health")
+
+    def _make_buses(self) -> list[CanBus]:
+        indexes = {name: index for index, name in enumerate(self.mapping.buses)}
+        buses = []
+        for settings in self._config.can:
+            if settings.name not in indexes:
+                log.warning("can bus not opened name=%s reason=the mapping reads nothing from it", settings.name)
+                continue
+            if settings.interface == "log":
+                path = str(self._config.path(settings.channel))
+                settings = msgspec.structs.replace(settings, channel=path)
+            buses.append(CanBus(settings, indexes[settings.name], self.latest, self._clock, self._random))
+        return buses
+
+    def _make_uplink(self, outbox: OutboxThread) -> Uplink:
+        vehicle, platform = self._config.vehicle, self._config.platform
+        retry_s = platform.login_retry_s or self._edition.login_retry_s
+        session = Session(
+            self._edition,
+            vehicle.vin.encode(),
+            vehicle.iccid.encode(),
+            [code.encode() for code in vehicle.codes],
+            SessionSettings(platform.heartbeat_s * 1000, retry_s * 1000, platform.login_wait_min * 60_000),
+        )
+        each = platform.policy == "each"
+        delivery = Delivery(
+            each,
+            int(platform.settle_s * 1000),
+            platform.answer_timeout_s * 1000,
+            WINDOW_EACH if each else WINDOW_NONE,
+        )
+
+        async def open_link() -> Link:
+            return await open_tcp(platform.host, platform.port, self._clock.real_s(platform.connect_timeout_s * 1000))
+
+        return Uplink(
+            outbox=outbox,
+            session=session,
+            delivery=delivery,
+            open_link=open_link,
+            clock=self._clock,
+            settings=UplinkSettings(self._config.report.interval_s * 1000, platform.drain_per_s),
+            random=self._random,
+            time_sync=platform.time_sync,
+        )
+
+    async def _watch(self, buses: list[CanBus]) -> None:
+        """Once a minute: say how things stand, and name each bus that is silent."""
+        before = {bus.settings.name: 0 for bus in buses}
+        while True:
+            await self._clock.sleep_until(self._clock.now() + HEALTH_MS)
+            for bus in buses:
+                name = bus.settings.name
+                if bus.frames == before[name] and bus.problem is None:
+                    log.warning("bus silent name=%s: no frame for a minute; check wiring, bitrate and ignition", name)
+                before[name] = bus.frames
+            self._say_status()
+
+    def _say_status(self) -> None:
+        assert self.uplink is not None  # noqa: S101
+        assert self.collector is not None  # noqa: S101
+        sent, latest = self.uplink.counters, self.latest
+        log.info(
+            "status link=%s reports=%d live=%d reissued=%d proven=%d frames=%d unknown_mux=%d short=%d",
+            self.uplink.state,
+            self.collector.counters.reported,
+            sent.sent_live,
+            sent.sent_reissue,
+            sent.proven,
+            latest.kept,
+            latest.unknown_mux,
+            latest.short,
+        )
+
+    def _wall_s(self) -> int:
+        return self._clock.wall_ms() // 1000
+
+
+async def run_until_stopped(agent: Agent) -> None:
+    """Run the agent; SIGTERM and SIGINT stop it cleanly."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(agent.run(), name="agent")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        try:
+            await task
+        except* AgentError as group:
+            raise group.exceptions[0] from None

@@ -1,0 +1,323 @@
+"""CAN in: one receive thread per bus that keeps the newest frames, over any python-can interface or from a recording.
+
+Nothing is ever sent from here. Listen-only, the default, goes further where python-can offers it: the controller does
+not even acknowledge frames. On SocketCAN that is a property of the network interface (``ip link set can0 type can
+listen-only on``), not of the socket.
+
+python-can is imported when a bus is opened, in its thread: that takes 0.1 s. Its exceptions end here, as BusError.
+Its Notifier is not used: with asyncio it loses bus errors.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from agent.canlog import read_log
+from agent.clock import Clock
+from agent.errors import BusError, ConfigError
+
+if TYPE_CHECKING:
+    import can
+
+Keep = Callable[[int, bytes | bytearray, int], None]
+
+EXTENDED = 0x80000000  # bit 31 of can_id, as in a DBC file
+POLL_S = 0.25  # how long a stop may go unnoticed by a silent bus
+STOP_S = 1.0
+FIRST_DELAY_S = 1
+LAST_DELAY_S = 30
+JITTER = 0.2
+SAY_AGAIN_MS = 60_000
+KERNEL_FILTERS = 512  # CAN_RAW_FILTER_MAX of linux/can/raw.h
+BURST = 256  # frames of a recording played in one go before other tasks get their turn
+LATE_MS = 2  # real ms by which a recording's frames may come late, for fewer wake-ups
+
+# What makes each interface listen only. The others that acknowledge frames by themselves, and cannot be told not to:
+LISTEN_ONLY: dict[str, dict[str, Any]] = {
+    "cantact": {"monitor": True},
+    "kvaser": {"driver_mode": False},  # DRIVER_MODE_SILENT
+    "nixnet": {"listen_only": True},
+    "pcan": {"state": "PASSIVE"},
+    "seeedstudio": {"operation_mode": "silent"},
+    "slcan": {"listen_only": True},
+    "systec": {"state": "PASSIVE"},
+    "vector": {"listen_only": True},
+}
+ACKNOWLEDGES = frozenset(
+    ["canalystii", "etas", "gs_usb", "iscan", "ixxat", "neousys", "neovi", "nican", "robotell", "usb2can"]
+)
+WHAT_IT_NEEDS = {
+    "gs_usb": "needs the package gs_usb and access to the USB device",
+    "slcan": "needs the package pyserial and access to the serial port",
+    "socketcan": "the interface must exist and be up: ip link set CHANNEL up type can bitrate 500000",
+    "udp_multicast": "needs the package msgpack (extra 'bench') and a network interface with multicast, lo has none",
+}
+
+# What the interfaces raise when a driver, a device or a package is missing, beside can.CanError: seen, not documented.
+OPENING_FAILS = (OSError, ImportError, NotImplementedError, ValueError, TypeError, LookupError, NameError)
+
+log = logging.getLogger(__name__)
+
+
+class BusSettings(Protocol):
+    """One [[can]] entry of the configuration. `options` go to python-can's bus as they are.
+
+    interface "log" plays the recording `channel`; its options are log_channel (only that channel of the recording) and
+    frame_ms (replaces the stamps).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def interface(self) -> str: ...
+    @property
+    def channel(self) -> str | int: ...
+    @property
+    def bitrate(self) -> int | None: ...
+    @property
+    def data_bitrate(self) -> int | None: ...
+    @property
+    def fd(self) -> bool: ...
+    @property
+    def listen_only(self) -> bool: ...
+    @property
+    def loop(self) -> bool: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+
+
+class Latest(Protocol):
+    """The part of LatestFrames that a bus feeds."""
+
+    def keeper(self, bus: int) -> Keep: ...
+    def wanted(self, bus: int) -> list[tuple[int, int]]: ...
+
+
+def interface_fault(interface: str) -> str | None:
+    """What is wrong with an interface name, with the nearest known one; None when it is known."""
+    import can
+
+    known = sorted({*can.VALID_INTERFACES, "log"})
+    if interface in known:
+        return None
+    near = get_close_matches(interface, known, 1)
+    meant = f", did you mean {near[0]!r}?" if near else ""
+    return f"interface {interface!r} is not known{meant} (known: {', '.join(known)})"
+
+
+def open_bus(settings: BusSettings, wanted: Sequence[tuple[int, int]] = ()) -> "can.BusABC":
+    """Open a python-can bus; `wanted` are (can_id, mask) pairs, used where the kernel filters.
+
+    Raises ConfigError for an unknown interface (it will never open), BusError for one that does not open now.
+    """
+    import can
+
+    if fault := interface_fault(settings.interface):
+        raise ConfigError(f"[[can]] {settings.name}", [fault])
+    interface, arguments = settings.interface, bus_arguments(settings, wanted)
+    try:
+        # ignore_config: python-can would mix in the user's ~/.canrc and environment
+        return can.Bus(interface=interface, channel=settings.channel, ignore_config=True, **arguments)
+    except (can.CanError, *OPENING_FAILS) as error:
+        reason = str(error) or type(error).__name__
+        if interface in WHAT_IT_NEEDS:
+            reason += f" ({WHAT_IT_NEEDS[interface]})"
+        raise BusError(interface, str(settings.channel), reason) from error
+
+
+def bus_arguments(settings: BusSettings, wanted: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """The keyword arguments of can.Bus for one configuration entry; its `options` have the last word."""
+    import can
+
+    arguments: dict[str, Any] = {}
+    if settings.bitrate is not None:
+        arguments["bitrate"] = settings.bitrate
+    if settings.fd:
+        arguments["fd"] = True
+        if settings.data_bitrate is not None:
+            arguments["fd_bitrate" if settings.interface == "nixnet" else "data_bitrate"] = settings.data_bitrate
+    if settings.listen_only:
+        arguments |= LISTEN_ONLY.get(settings.interface, {})
+        if "state" in arguments:
+            arguments["state"] = can.BusState[arguments["state"]]
+    if settings.interface == "socketcan" and 0 < len(wanted) <= KERNEL_FILTERS:
+        # Elsewhere python-can filters in Python, message by message: slower than dropping what is unknown.
+        arguments["can_filters"] = [
+            {"can_id": can_id & ~EXTENDED, "can_mask": mask & ~EXTENDED, "extended": bool(can_id & EXTENDED)}
+            for can_id, mask in wanted
+        ]
+    return arguments | dict(settings.options)
+
+
+class CanBus:
+    """Feeds `latest` from one bus until cancelled; `index` is the bus's number in the compiled plan.
+
+    Counters: `frames` (data frames received), `error_frames`, `remote_frames`, `reopened`. `problem` is why the bus is
+    away, None while it is open, which `is_open` tells too. `rng` spreads the attempts to reopen.
+    """
+
+    def __init__(self, settings: BusSettings, index: int, latest: Latest, clock: Clock, rng: Random) -> None:
+        self.settings = settings
+        self.frames = 0
+        self.error_frames = 0
+        self.remote_frames = 0
+        self.reopened = 0
+        self.problem: str | None = "not opened yet"
+        self.is_open = asyncio.Event()
+        self._index = index
+        self._latest = latest
+        self._clock = clock
+        self._rng = rng
+        self._opened = False
+        self._stopping = False
+        self._said_ms: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Receive for ever: a bus that fails is opened again after 1 s, doubling to 30 s while no frame comes.
+
+        A recording ends (returns) unless it loops. Cancelling ends the thread within a second. Raises ConfigError for
+        an unknown interface or an unreadable recording.
+        """
+        if self.settings.interface == "log":
+            await self._play()
+            return
+        if self.settings.listen_only and self.settings.interface in ACKNOWLEDGES:
+            log.warning(
+                "bus=%s: python-can cannot make %s listen only, it acknowledges frames",
+                self.settings.name,
+                self.settings.interface,
+            )
+        delay_s = FIRST_DELAY_S
+        while True:
+            frames = self.frames
+            try:
+                await self._receive_in_thread()
+            except BusError as error:
+                self._note_closed(str(error))
+            if self.frames > frames:
+                delay_s = FIRST_DELAY_S
+            self._say(logging.WARNING, "CAN bus away bus=%s reason=%s", self.settings.name, self.problem)
+            delay_ms = int(delay_s * 1000 * self._rng.uniform(1 - JITTER, 1 + JITTER))
+            await self._clock.sleep_until(self._clock.now() + delay_ms)
+            delay_s = min(2 * delay_s, LAST_DELAY_S)
+
+    def receive(self, bus: "can.BusABC") -> None:
+        """Keep frames until stopped; the body of the receive thread. Raises BusError when the bus fails."""
+        import can
+
+        keep, stamp, recv = self._latest.keeper(self._index), self._clock.stamp, bus.recv
+        try:
+            while not self._stopping:
+                message = recv(POLL_S)
+                if message is None:
+                    continue
+                if message.is_error_frame:
+                    self.error_frames += 1
+                elif message.is_remote_frame:
+                    self.remote_frames += 1
+                else:
+                    self.frames += 1
+                    can_id = message.arbitration_id
+                    keep(can_id | EXTENDED if message.is_extended_id else can_id, message.data, stamp())
+        except (can.CanError, OSError) as error:
+            raise BusError(self.settings.interface, str(self.settings.channel), str(error)) from error
+
+    async def _receive_in_thread(self) -> None:
+        """Open the bus and receive; raises what the thread raised."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[BaseException | None] = loop.create_future()
+        name = f"can-{self.settings.name}"
+        # A daemon: a driver that never comes back from a call must not keep the process alive.
+        threading.Thread(target=self._thread, args=(loop, ended), name=name, daemon=True).start()
+        try:
+            await asyncio.wait({ended})
+        finally:
+            if not ended.done():
+                self._stopping = True
+                await asyncio.wait({ended}, timeout=STOP_S)
+                if not ended.done():
+                    log.warning(
+                        "driver does not let go bus=%s interface=%s", self.settings.name, self.settings.interface
+                    )
+        if error := ended.result():
+            raise error
+
+    def _thread(self, loop: asyncio.AbstractEventLoop, ended: "asyncio.Future[BaseException | None]") -> None:
+        error: BaseException | None = None
+        try:
+            bus = open_bus(self.settings, self._latest.wanted(self._index))
+            try:
+                loop.call_soon_threadsafe(self._note_open)
+                self.receive(bus)
+            finally:
+                _shut_down(bus)
+        except BaseException as caught:  # noqa: BLE001 - handed over: it is raised in run()
+            error = caught
+        with contextlib.suppress(RuntimeError):  # the loop is closed already: nobody is left to tell
+            loop.call_soon_threadsafe(ended.set_result, error)
+
+    def _note_closed(self, problem: str) -> None:
+        self.problem = problem
+        self.is_open.clear()
+
+    def _note_open(self) -> None:
+        self.problem = None
+        self.is_open.set()
+        self.reopened += self._opened
+        self._opened = True
+        interface, channel = self.settings.interface, self.settings.channel
+        self._say(logging.INFO, "CAN bus open bus=%s interface=%s channel=%s", self.settings.name, interface, channel)
+
+    def _say(self, level: int, text: str, *values: object) -> None:
+        """Log, but the same thing at most once a minute: a loose plug would fill the disk."""
+        now = self._clock.now()
+        if text not in self._said_ms or now - self._said_ms[text] >= SAY_AGAIN_MS:
+            self._said_ms[text] = now
+            log.log(level, text, *values)
+
+    async def _play(self) -> None:
+        """Play a recording through the same path, at its own pace on the clock, which may be scaled."""
+        options = dict(self.settings.options)
+        only, frame_ms = options.pop("log_channel", None), options.pop("frame_ms", None)
+        if options:
+            faults = [f"option {key!r} is not known for a recording (known: frame_ms, log_channel)" for key in options]
+            raise ConfigError(f"[[can]] {self.settings.name}", faults)
+        reader = read_log(str(self.settings.channel), frame_ms=frame_ms)
+        keep, clock = self._latest.keeper(self._index), self._clock
+        late_ms = int(LATE_MS * clock.speed)
+        self._note_open()
+        again = True
+        while again:
+            start_ms = now = clock.now()
+            stamp, burst = clock.stamp(), 0
+            for t_us, channel, can_id, data in reader:
+                due_ms = start_ms + (t_us - reader.start_us) // 1000
+                burst += 1
+                if due_ms > now or burst > BURST:
+                    await clock.sleep_until(due_ms + late_ms if due_ms > now else now)
+                    stamp, burst = clock.stamp(), 0
+                    now = clock.at(stamp)
+                if only is None or channel == only:
+                    self.frames += 1
+                    keep(can_id, data, stamp)
+            if notes := "; ".join(reader.clock_notes):
+                self._say(logging.WARNING, "clock of the recording bus=%s: %s", self.settings.name, notes)
+            end_ms = start_ms + (reader.end_us - reader.start_us) // 1000
+            await clock.sleep_until(max(end_ms, clock.now() + 1))
+            again = self.settings.loop
+        self._note_closed("the recording has ended")
+
+
+def _shut_down(bus: "can.BusABC") -> None:
+    import can
+
+    try:
+        bus.shutdown()
+    except (can.CanError, OSError) as error:
+        # An adapter that was pulled out cannot be told goodbye; the failure that led here is reported already.
+        log.debug("shutdown failed reason=%s", error)

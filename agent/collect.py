@@ -1,0 +1,116 @@
+"""One sample a second, on the wall second's boundary; what is due becomes rows of the outbox. Knows no platform."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from agent.clock import Clock
+from agent.core.edition import Edition
+from agent.core.report import Schedule, encode_report
+from agent.core.sampler import Sampler
+from agent.core.signals import LatestFrames
+from agent.outbox import NewRow
+
+log = logging.getLogger(__name__)
+
+SAMPLE_MS = 1_000
+
+
+class Store(Protocol):
+    """What collecting needs of the outbox."""
+
+    async def append(self, rows: list[NewRow], sampled: int, not_due: int) -> list[int]: ...
+    def count(self, reason: str, n: int = 1) -> None: ...
+
+
+class CollectCounters(msgspec.Struct):
+    """Seconds since the start of the process: `sampled` = `reported` + `not_due` + `clock`."""
+
+    sampled: int = 0
+    reported: int = 0
+    not_due: int = 0
+    clock: int = 0
+    missed: int = 0
+
+
+class Collector:
+    """Samples `latest` once a second and appends what is due; `appended` hears of each commit."""
+
+    def __init__(
+        self,
+        *,
+        edition: Edition,
+        vin: str,
+        sampler: Sampler,
+        latest: LatestFrames,
+        schedule: Schedule,
+        outbox: Store,
+        clock: Clock,
+        appended: Callable[[list[int], list[NewRow]], None],
+    ) -> None:
+        self.counters = CollectCounters()
+        self._edition = edition
+        self._vin = vin
+        self._sampler = sampler
+        self._latest = latest
+        self._schedule = schedule
+        self._outbox = outbox
+        self._clock = clock
+        self._appended = appended
+        self._last_s: int | None = None
+        self._sampled = 0  # since the last append
+        self._not_due = 0
+
+    async def run(self) -> None:
+        """Sample for ever."""
+        while True:
+            await self._clock.sleep_until(self._clock.next_second())
+            await self.sample()
+
+    async def sample(self) -> None:
+        """Take the sample of this second; append it if it is due."""
+        stamp = self._clock.stamp()
+        now = self._clock.at(stamp)
+        second = self._clock.wall_ms() // 1000
+        self.counters.sampled += 1
+        if self._last_s is not None and second <= self._last_s:
+            # The wall clock stands or went back: within a boot collected_at strictly increases.
+            self.counters.clock += 1
+            self._sampled += 1
+            self._outbox.count("clock")
+            return
+        if self._last_s is not None and second > self._last_s + 1:
+            self.counters.missed += second - self._last_s - 1
+            log.warning("seconds not sampled count=%d", second - self._last_s - 1)
+        self._last_s = second
+        self._sampled += 1
+        bodies = self._sampler.sample(self._latest, stamp)
+        if not self._schedule.due(second * 1000):
+            self.counters.not_due += 1
+            self._not_due += 1
+            return
+        self.counters.reported += 1
+        rows = [
+            NewRow(
+                monotonic_ms=now,
+                collected_at=second,
+                edition=self._edition.name,
+                vin=self._vin,
+                part=part,
+                bodies=encoded,
+            )
+            for part, encoded in enumerate(encode_report(self._edition, bodies), start=1)
+        ]
+        sampled, not_due = self._sampled, self._not_due
+        self._sampled = self._not_due = 0
+        ids = await self._outbox.append(rows, sampled, not_due)
+        if len(ids) == len(rows):  # the outbox itself drops a second that the process before this one has had
+            self._appended(ids, rows)
+
+    async def flush(self) -> None:
+        """Give the outbox the counts that no row has carried yet; at a clean stop."""
+        sampled, not_due = self._sampled, self._not_due
+        self._sampled = self._not_due = 0
+        await self._outbox.append([], sampled, not_due)

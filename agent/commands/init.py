@@ -1,0 +1,150 @@
+"""`tbox init`: a commented configuration and mapping to start from."""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.core.field import Field, Layout
+
+NAME = "init"
+HELP = "write a commented configuration and mapping to start from"
+
+CONFIG = """\
+# Configuration of the terminal. `tbox check -c tbox.toml` says what is wrong, what is filled and what is not.
+
+[vehicle]
+vin = "LTBXTEST700000001"            # 17 characters
+iccid = "00000000000000000000"       # 20 digits of the SIM card
+edition = "2016"                     # of GB/T 32960
+mapping = "{mapping}"
+# codes = ["PACK0001"]               # codes of the rechargeable storage subsystems, all of one length
+
+[[can]]                              # one for each bus that the mapping reads
+name = "pt"                          # as the mapping calls it
+interface = "{interface}"{pad}# any of python-can's: socketcan, udp_multicast, slcan, pcan, kvaser, virtual, ...; or "log"
+channel = "{channel}"
+# bitrate = 500000
+# listen_only = true                 # the terminal never sends on the bus; this keeps the adapter itself quiet too
+
+[platform]
+host = "127.0.0.1"
+port = 32960
+# policy = "none"                    # "each": the platform answers every report, and only an answer proves one
+# settle_s = 10                      # silence after TCP's acknowledgement that proves a report under "none"
+# drain_per_s = 20                   # stored reports a second after an outage; 0: no limit
+
+[report]
+interval_s = 10                      # at most 30
+
+[outbox]
+path = "tbox.db"
+# keep_days = 7                      # after the platform has them
+# max_mb = 512
+# reissue_days = 7                   # older unsent reports expire
+
+[log]
+level = "info"
+"""
+
+MAPPING = """\
+# Where each item of GB/T 32960 comes from. Uncomment what your car has:  item = "bus.Message.Signal"
+# More than a signal:  {{ signal = "pt.BMS.Current", sign = -1 }}   factor, offset, unit, values, not_available_raw, abnormal_raw
+#                      {{ constant = "electric" }}                  {{ expression = "pt.A.X + pt.B.Y" }}
+# A section stands for a body that the vehicle has: delete the sections of what it does not have.
+
+format = 1
+name = "My car"
+edition = "2016"
+
+[dbc.pt]
+files = ["{dbc}"]
+lenient = {lenient}
+
+# [messages."pt.MESSAGE"]
+# timeout_ms = 1000
+# alive_counter = "SIGNAL"
+# checksum = {{ signal = "SIGNAL", kind = "crc8", polynomial = 0x1D, initial = 0xFF, xor_out = 0xFF }}
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="where to write (default: here)")
+    parser.add_argument("--dbc", metavar="FILE", help="your DBC file; without it the reference car is copied")
+    parser.add_argument("--interface", default="udp_multicast", help="python-can interface (default: %(default)s)")
+    parser.add_argument("--channel", help="its channel (default: fits the interface)")
+
+
+def run(args: argparse.Namespace) -> int:
+    folder = Path(args.folder)
+    written = {"tbox.toml": _config(args)}
+    copied: list[Path] = []
+    if args.dbc:
+        written["mapping.toml"] = _mapping(args.dbc, folder)
+    else:
+        from agent.config import dbc_folder
+
+        copied = [dbc_folder() / "reference_ev.toml", dbc_folder() / "reference_ev.dbc"]
+    there = [name for name in [*written, *(path.name for path in copied)] if (folder / name).exists()]
+    if there:
+        print(f"tbox init: already there, not touched: {', '.join(there)}; name another folder", file=sys.stderr)
+        return 1
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in written.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        for path in copied:
+            shutil.copyfile(path, folder / path.name)
+    except OSError as error:
+        print(f"tbox init: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    for name in [*written, *(path.name for path in copied)]:
+        print(folder / name)
+    print(f"next: tbox check -c {folder / 'tbox.toml'}", file=sys.stderr)
+    return 0
+
+
+def _config(args: argparse.Namespace) -> str:
+    defaults = {"udp_multicast": "239.74.163.2", "socketcan": "can0", "virtual": "tbox", "slcan": "/dev/ttyACM0"}
+    channel = args.channel or defaults.get(args.interface, "0")
+    pad = " " * max(1, 23 - len(args.interface))
+    mapping = "mapping.toml" if args.dbc else "reference_ev.toml"
+    return CONFIG.format(mapping=mapping, interface=args.interface, channel=channel, pad=pad)
+
+
+def _mapping(dbc: str, folder: Path) -> str:
+    """Every item of every body as a commented line, then the signals of the DBC file to choose from."""
+    from agent.labels import chinese
+
+    from agent.core.edition2016 import EDITION
+    from agent.dbcfile import load_dbc
+
+    path = Path(dbc).resolve()
+    lenient = False
+    try:
+        database = load_dbc(path)
+    except Exception:
+        lenient = True
+        database = load_dbc(path, lenient=True)
+    try:
+        shown = path.relative_to(folder.resolve()).as_posix()
+    except ValueError:
+        shown = path.as_posix()
+    lines = [MAPPING.format(dbc=shown, lenient="true" if lenient else "false")]
+    for layout in EDITION.bodies.values():
+        lines.append(f"[{layout.name}]".ljust(33) + f"# {chinese(layout.name)}")
+        lines.extend(_items(layout))
+        lines.append("")
+    return "\n".join(lines) + str(database)
+
+
+def _items(layout: "Layout") -> "Iterator[str]":
+    return iter(())
+
+
+def _range(field: "Field") -> str:
+    return f"{field.lo}"

@@ -1,0 +1,226 @@
+"""The configuration file: TOML into frozen settings, every fault of the file in one go.
+
+[vehicle]   vin, iccid, edition, mapping, codes
+[[can]]     name, interface, channel, bitrate, data_bitrate, fd, listen_only, loop, options
+[platform]  host, port, policy, settle_s, drain_per_s, ...
+[report]    interval_s
+[outbox]    path, keep_days, max_mb, reissue_days
+[log]       level
+"""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from agent.core.editions import EDITIONS
+from agent.errors import ConfigError
+
+VIN_LETTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"  # GB 16735: no I, O, Q
+_VIN_VALUES = dict(zip("0123456789ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "012345678912345678123457923456789"), strict=True))
+_VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class Vehicle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who this terminal reports for. `codes`: pack codes of the login, all of one length (7.1)."""
+
+    vin: str
+    mapping: str
+    iccid: str = "0" * 20
+    edition: str = "2016"
+    codes: list[str] = []
+
+
+class Can(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One bus: `interface` is python-can's name for it, or `log` to play the recording named by `channel`."""
+
+    name: Name
+    interface: str
+    channel: str = ""
+    bitrate: Positive | None = None
+    data_bitrate: Positive | None = None
+    fd: bool = False
+    listen_only: bool = True
+    loop: bool = False
+    options: dict[str, Any] = {}
+
+
+class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where reports go. `policy`: which proof a row needs, `none` (silence) or `each` (an answer to every report)."""
+
+    host: str
+    port: Port = 32960
+    policy: Literal["none", "each"] = "none"
+    settle_s: Annotated[float, Meta(ge=0, le=600)] = 10
+    drain_per_s: Annotated[int, Meta(ge=0, le=100_000)] = 20
+    answer_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 60
+    connect_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 10
+    heartbeat_s: Annotated[int, Meta(ge=1, le=240)] = 60
+    login_retry_s: Annotated[int, Meta(ge=1, le=600)] | None = None
+    login_wait_min: Annotated[int, Meta(ge=1, le=240)] = 30
+    time_sync: bool = False
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When to report; the 2016 edition asks for at most 30 s between reports."""
+
+    interval_s: Annotated[int, Meta(ge=1, le=600)] = 10
+
+
+class Outbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where rows are kept, how long after their proof, and how much disk they may take."""
+
+    path: str = "tbox.db"
+    keep_days: Annotated[int, Meta(ge=0, le=3650)] = 7
+    max_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 512
+    reissue_days: Annotated[int, Meta(ge=1, le=3650)] = 7
+
+
+class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much the log says."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole configuration; `folder` is where its file lies, relative paths start there."""
+
+    vehicle: Vehicle
+    platform: Platform
+    can: list[Can]
+    report: Report = Report()
+    outbox: Outbox = Outbox()
+    log: Log = Log()
+    folder: str = "."
+
+    def path(self, name: str) -> Path:
+        """A path of the file, seen from the folder of the file."""
+        return Path(self.folder, name).expanduser()
+
+    def mapping_path(self) -> Path:
+        """The mapping file; `shipped:NAME` is one of those that come with the program."""
+        kind, _, name = self.vehicle.mapping.partition(":")
+        return dbc_folder() / name if kind == "shipped" else self.path(self.vehicle.mapping)
+
+
+def dbc_folder() -> Path:
+    """The folder of the mappings and DBC files that come with the program: beside the package, or in the wheel."""
+    inside = Path(__file__).parent / "dbc"
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "dbc"
+
+
+def load_config(path: str | Path) -> Config:
+    """Read and check a configuration; ConfigError with every fault of it."""
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(str(path), ["there is no such file; `tbox init` writes one to start from"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [f"cannot be read: {error}"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), [f"is not TOML: {error}"]) from error
+    faults: list[str] = []
+    if "folder" in table:
+        faults.append("folder: unknown key")
+        del table["folder"]
+    config = _convert(table, Config, "", faults)
+    if isinstance(table.get("vehicle"), dict):
+        _check_vehicle(table["vehicle"], faults)
+    _check_buses(table.get("can"), faults)
+    if faults:
+        raise ConfigError(str(path), faults)
+    return msgspec.structs.replace(Config(**config), folder=str(path.parent))
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def _convert(table: Any, kind: type[S], where: str, faults: list[str]) -> dict[str, Any]:
+    """Values of `kind`'s fields found in `table`; faults are collected, not raised. Missing defaults are left out."""
+    if not isinstance(table, dict):
+        faults.append(f"{where.rstrip('.')}: a table [{where.rstrip('.')}] is needed here, not {table!r}")
+        return {}
+    hints = get_type_hints(kind, include_extras=True)
+    values: dict[str, Any] = {}
+    for key in table:
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(sorted(hints))}"
+            faults.append(f"{where}{key}: unknown key; {hint}")
+    for field in msgspec.structs.fields(kind):
+        name = field.name
+        if name not in table:
+            if field.required:
+                faults.append(f"{where}{name}: is missing")
+            continue
+        values[name] = _value(table[name], hints[name], f"{where}{name}", faults)
+    return values
+
+
+def _value(value: Any, hint: Any, where: str, faults: list[str]) -> Any:
+    inner = get_args(hint)
+    if get_origin(hint) is list and isinstance(inner[0], type) and issubclass(inner[0], msgspec.Struct):
+        if not isinstance(value, list):
+            faults.append(f"{where}: write it as [[{where}]], once for each")
+            return []
+        return [_struct(entry, inner[0], f"{where}[{n}].", faults) for n, entry in enumerate(value)]
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return _struct(value, hint, f"{where}.", faults)
+    try:
+        return msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        faults.append(f"{where} = {value!r}: {error}")
+        return None
+
+
+def _struct(value: Any, kind: type[S], where: str, faults: list[str]) -> S | None:
+    before = len(faults)
+    values = _convert(value, kind, where, faults)
+    return kind(**values) if len(faults) == before else None
+
+
+def _check_vehicle(table: Any, faults: list[str]) -> None:
+    """What types cannot say: VIN, ICCID, codes, edition. Whatever has the wrong type was named before."""
+    vin, iccid, edition = (table.get(key) for key in ("vin", "iccid", "edition"))
+    if isinstance(vin, str):
+        if len(vin) != 17:
+            faults.append(f"vehicle.vin = {vin!r}: has {len(vin)} characters, a VIN has 17")
+        wrong = sorted(set(vin) - set(VIN_LETTERS))
+        if wrong:
+            faults.append(f"vehicle.vin = {vin!r}: {' '.join(wrong)} cannot stand in a VIN (0-9, A-Z without I, O, Q)")
+    if isinstance(edition, str) and edition not in EDITIONS:
+        faults.append(f"vehicle.edition = {edition!r}: allowed: {', '.join(EDITIONS)}")
+    if isinstance(iccid, str) and not (iccid.isascii() and len(iccid) == 20):
+        faults.append(f"vehicle.iccid = {iccid!r}: has {len(iccid)} characters, 20 ASCII characters are needed")
+    codes = table.get("codes", [])
+    if isinstance(codes, list) and all(isinstance(code, str) for code in codes):
+        lengths = {len(code) for code in codes}
+        if len(lengths) > 1 or max(lengths, default=0) > 50 or not all(code.isascii() for code in codes):
+            faults.append(f"vehicle.codes = {codes!r}: codes are ASCII, at most 50 characters, all of one length")
+
+
+def _check_buses(tables: Any, faults: list[str]) -> None:
+    if not isinstance(tables, list):
+        return
+    if not tables:
+        faults.append("can: no bus; write at least one [[can]]")
+    names = [table.get("name") for table in tables if isinstance(table, dict)]
+    twice = sorted({name for name in names if isinstance(name, str) and names.count(name) > 1})
+    faults.extend(f"can: two buses are named {name!r}" for name in twice)
+
+
+def vin_warning(vin: str) -> str | None:
+    """What is odd about a well-formed VIN: its check digit (GB 16735; cars sold outside China often have none)."""
+    total = sum(_VIN_VALUES[letter] * weight for letter, weight in zip(vin, _VIN_WEIGHTS, strict=True))
+    digit = "0123456789X"[total % 11]
+    if vin[8] == digit:
+        return None
+    return f"vehicle.vin: check digit (9th character) is {vin[8]!r}, by GB 16735 it would be {digit!r}"

@@ -1,0 +1,69 @@
+"""What an edition of GB/T 32960.3 consists of: tables only. A new edition is a new module that makes one `Edition`."""
+
+from agent.core.packet import COMMAND
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.core.field import Layout
+
+
+class Command:
+    """A command (6.3.1): its name, whether its data unit starts with six time bytes, the rows behind them.
+
+    `reports`: the unit holds information bodies instead of rows. `answer`: rows of an answer that carries more than the
+    time (parameter query). `layout` None: nothing follows.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        timed: bool,
+        layout: "Layout | None" = None,
+        answer: "Layout | None" = None,
+        reports: bool = False,
+        clause: str = "",
+    ) -> None:
+        self.name = name
+        self.timed = timed
+        self.layout = layout
+        self.answer = answer
+        self.reports = reports
+        self.clause = clause
+
+    def rows(self, response: int) -> "Layout | None":
+        """The rows of a unit with this response flag."""
+        return self.answer if response != COMMAND and self.answer is not None else self.layout
+
+
+class Edition:
+    """All tables of one edition; `bodies` by type id, `commands` by command id, `responses` by flag, `encryptions` by code."""
+
+    def __init__(
+        self,
+        name: str,
+        start: bytes,
+        bodies: "dict[int, Layout]",
+        user_body: "Layout",
+        commands: "dict[int, Command]",
+        responses: "dict[int, str]",
+        encryptions: "dict[int, str]",
+        split: "tuple[int, int] | None",
+        login_retry_s: int,
+    ) -> None:
+        self.name = name
+        self.start = start
+        self.bodies = bodies
+        self.user_body = user_body
+        self.commands = commands
+        self.responses = responses
+        self.encryptions = encryptions
+        self.login_retry_s = login_retry_s  # from an unanswered login to the next one
+        self.split = split  # (type of the body that spreads over packets, cells in one packet), or None
+        self.body_types = {layout.name: type_id for type_id, layout in bodies.items()}
+        self.command_ids = {command.name: command_id for command_id, command in commands.items()}
+
+    def body(self, type_id: int) -> "Layout | None":
+        """The layout of a body type; None where neither layout nor length is known (such a body cannot be skipped)."""
+        if 0x80 <= type_id <= 0xFE:
+            return self.user_body
+        return self.bodies.get(type_id)

@@ -1,0 +1,327 @@
+"""Newest frames of the wanted messages, and their exact decoding with the rows of a compiled plan.
+
+A *source* is one place where a newest frame is kept: a message, or those frames of a multiplexed message that carry one
+page. `LatestFrames` chooses the source by looking at the frame; `Decoder` reads all sources when a sample is taken. All rows
+are lists of integers made by `agent/mapcompile.py`:
+
+    message   [bus, can_id, id_mask, length, slot, selectors, alive, checksum]
+              can_id has bit 31 set when extended; id_mask -1 compares all of it; slot -1: no signal outside of pages
+    selector  [byte, mask, needed, cases]   one multiplexer: data[byte] & mask (byte -1: the little-endian word & mask);
+              needed bytes; cases [[masked value, [slot, ...], [selector, ...]], ...] for every value the DBC knows
+    alive     [mask, needed]                bits of the little-endian word that must differ from the frame before
+    checksum  [position, kind, polynomial, initial, xor_out] over all other bytes
+    source    [length, timeout_ms, little, big, careful little, careful big]
+    plain     [shift, mask, sign, lo, hi, num, add, den, out]
+              raw = (word >> shift) & mask, minus mask + 1 if raw & sign; lo..hi is the valid raw range;
+              values[out] = (raw * num + add) // den, where add holds the half that makes the floor a rounding
+    careful   [shift, mask, sign, lo, hi, num, add, den, out, kind, special]
+              special [[raw, value], ...] goes before everything else (not available, abnormal, value tables)
+
+The word of little (big) rows is the frame read little-endian (big-endian, padded to the message's length). Counts are never
+negative, so floor((2 * n + d) / (2 * d)) is "to nearest, ties away from zero" wherever the result is in range.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Data = bytes | bytearray
+    Ratio = tuple[int, int]
+
+EXTENDED = 0x80000000  # bit 31 of an identifier: 29-bit frame
+NEVER = -(1 << 62)  # stamp of a source without a frame
+UNKNOWN = -(1 << 31)  # value of an inner item (bit, flag, fault code, coordinate) about which nothing is known
+
+# kinds of careful rows
+COUNT, FLOAT_COUNT, OPERAND, FLOAT_OPERAND = 0, 1, 2, 3
+
+_FRACTION_BITS = {0xFFFF: 10, 0xFFFFFFFF: 23, 0xFFFFFFFFFFFFFFFF: 52}  # IEEE 754 binary16, 32, 64 by their bit mask
+
+
+class _Rules:
+    """What a frame of one message must pass, and where its pages go."""
+
+    def __init__(self, selectors: "list[Any]", alive: "list[int] | None", checksum: "list[Any] | None") -> None:
+        self.selectors = _selectors(selectors)
+        self.alive = alive
+        self.last_alive = -1
+        self.checksum = checksum
+        self.table = _crc_table(checksum[2]) if checksum is not None and checksum[1] == "crc8" else None
+
+
+class LatestFrames:
+    """The newest frame of every source; one writer per bus, read by the sampler at any time.
+
+    `frames[slot]` is written before `stamps[slot]` and must be read after it: then a frame is at least as new as its stamp.
+    Counters: `kept` frames, `unknown_id`, `unknown_mux` (a multiplexer value that the DBC does not know), `short` (fewer
+    bytes than the message has; what is there is used), `bad_checksum`, `stuck_counter` (neither refreshes a source).
+    """
+
+    def __init__(self, plan: "dict[str, Any]") -> None:
+        count = len(plan["sources"])
+        self.frames: "list[Data]" = [b""] * count
+        self.stamps: "list[int]" = [NEVER] * count
+        self.kept = 0
+        self.unknown_id = 0
+        self.unknown_mux = 0
+        self.short = 0
+        self.bad_checksum = 0
+        self.stuck_counter = 0
+        self._wanted: "list[list[Any]]" = [[] for _ in plan["buses"]]
+        self._entries: "list[dict[int, Any]]" = [{} for _ in plan["buses"]]
+        for bus, can_id, id_mask, length, slot, selectors, alive, checksum in plan["messages"]:
+            rules = _Rules(selectors, alive, checksum) if selectors or alive or checksum else None
+            entry = (slot, length, rules)
+            self._wanted[bus].append((can_id, id_mask, entry))
+            if id_mask == -1:
+                self._entries[bus][can_id] = entry
+        self._masked = [[row for row in rows if row[1] != -1] for rows in self._wanted]
+        self._keepers = [self.keeper(bus) for bus in range(len(plan["buses"]))]
+
+    def wanted(self, bus: int) -> "list[tuple[int, int]]":
+        """(identifier, mask) of every wanted message of a bus, for receive filters; bit 31 of both stands for "extended"."""
+        rows = []
+        for can_id, id_mask, _ in self._wanted[bus]:
+            exact = 0x9FFFFFFF if can_id & EXTENDED else 0x800007FF
+            rows.append((can_id, exact if id_mask == -1 else id_mask))
+        return rows
+
+    def wanted_ids(self, bus: int) -> "list[int]":
+        return [row[0] for row in self._wanted[bus]]
+
+    def keep(self, bus: int, can_id: int, data: "Data", stamp: int) -> None:
+        """Keep a frame; `can_id` with bit 31 set when extended, `stamp` in ticks. `data` is kept, not copied."""
+        self._keepers[bus](can_id, data, stamp)
+
+    def keeper(self, bus: int) -> "Callable[[int, Data, int], None]":
+        """Return keep(can_id, data, stamp) of one bus: the receive loop's inner call, without a lookup too many."""
+        find = self._entries[bus].get
+        frames = self.frames
+        stamps = self.stamps
+
+        def keep(can_id: int, data: "Data", stamp: int) -> None:
+            entry = find(can_id)
+            if entry is None:
+                entry = self._match(bus, can_id)
+                if entry is None:
+                    self.unknown_id += 1
+                    return
+            slot, length, rules = entry
+            if len(data) < length:
+                self.short += 1
+            if rules is None:
+                frames[slot] = data
+                stamps[slot] = stamp
+                self.kept += 1
+            elif self._passes(rules, data):
+                self._keep_pages(rules.selectors, slot, data, stamp)
+
+        return keep
+
+    def _match(self, bus: int, can_id: int) -> "Any":
+        """Find a message by its masked identifier (J1939: any source address) and remember the identifier."""
+        for wanted_id, id_mask, entry in self._masked[bus]:
+            if can_id & id_mask == wanted_id & id_mask:
+                self._entries[bus][can_id] = entry
+                return entry
+        return None
+
+    def _passes(self, rules: "_Rules", data: "Data") -> bool:
+        checksum = rules.checksum
+        if checksum is not None:
+            # A frame cut before its checksum cannot be checked: it is as good as a wrong one.
+            if checksum[0] >= len(data) or data[checksum[0]] != check_byte(checksum, rules.table, data):
+                self.bad_checksum += 1
+                return False
+        if rules.alive is not None:
+            mask, needed = rules.alive
+            alive = int.from_bytes(data, "little") & mask
+            if alive == rules.last_alive or len(data) < needed:
+                self.stuck_counter += 1
+                return False
+            rules.last_alive = alive
+        return True
+
+    def _keep_pages(self, selectors: "list[Any]", slot: int, data: "Data", stamp: int) -> None:
+        kept = slot >= 0
+        if kept:
+            self.frames[slot] = data
+            self.stamps[slot] = stamp
+        word = -1
+        todo = selectors
+        while todo:
+            inner: "list[Any]" = []
+            for byte, mask, needed, cases in todo:
+                if len(data) < needed:
+                    continue
+                if byte >= 0:
+                    case = cases.get(data[byte] & mask)
+                else:
+                    if word < 0:
+                        word = int.from_bytes(data, "little")
+                    case = cases.get(word & mask)
+                if case is None:
+                    self.unknown_mux += 1
+                    continue
+                for page in case[0]:
+                    self.frames[page] = data
+                    self.stamps[page] = stamp
+                    kept = True
+                if case[1]:
+                    inner = inner + case[1]
+            todo = inner
+        if kept:
+            self.kept += 1
+
+
+def _selectors(rows: "list[Any]") -> "list[Any]":
+    return [
+        (byte, mask, needed, {value: (tuple(slots), _selectors(inner)) for value, slots, inner in cases})
+        for byte, mask, needed, cases in rows
+    ]
+
+
+def _crc_table(polynomial: int) -> bytes:
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = (byte << 1) ^ polynomial if byte & 0x80 else byte << 1
+        table.append(byte & 0xFF)
+    return bytes(table)
+
+
+def check_byte(checksum: "list[Any]", table: "bytes | None", data: "Data") -> int:
+    """The checksum a frame should carry; kinds: crc8 (most significant bit first), sum8, xor8."""
+    position: int = checksum[0]
+    kind: str = checksum[1]
+    value: int = checksum[3]
+    xor_out: int = checksum[4]
+    for index, byte in enumerate(data):
+        if index == position:
+            continue
+        if table is not None:
+            value = table[value ^ byte]
+        elif kind == "sum8":
+            value = (value + byte) & 0xFF
+        else:
+            value ^= byte
+    return value ^ xor_out
+
+
+class Decoder:
+    """Reads all sources of a plan at one instant."""
+
+    def __init__(self, plan: "dict[str, Any]", ticks_per_ms: int) -> None:
+        self._sources = []
+        for length, timeout_ms, little, big, careful_little, careful_big in plan["sources"]:
+            self._sources.append(
+                (
+                    length,
+                    timeout_ms * ticks_per_ms,
+                    [tuple(row) for row in little],
+                    [tuple(row) for row in big],
+                    [_careful_row(row) for row in careful_little],
+                    [_careful_row(row) for row in careful_big],
+                )
+            )
+
+    def decode(self, latest: LatestFrames, now: int, values: "list[Any]", operands: "list[Ratio | None]") -> None:
+        """Fill in what is known at `now` (ticks): counts into `values`, exact physical values into `operands`.
+
+        Entries of stale, missing, unlisted or out-of-range signals are left as they are.
+        """
+        stamps = latest.stamps
+        frames = latest.frames
+        slot = -1
+        for length, timeout, little, big, careful_little, careful_big in self._sources:
+            slot += 1
+            if now - stamps[slot] > timeout:
+                continue
+            data = frames[slot]
+            missing = 8 * (length - len(data))
+            if little or careful_little:
+                word = int.from_bytes(data, "little")
+                if missing > 0:
+                    size = 8 * len(data)
+                    little = [row for row in little if not (row[1] << row[0]) >> size]
+                    careful_little = [row for row in careful_little if not (row[1] << row[0]) >> size]
+                _decode_plain(little, word, values)
+                if careful_little:
+                    _decode_careful(careful_little, word, values, operands)
+            if big or careful_big:
+                word = int.from_bytes(data, "big")
+                word = word << missing if missing >= 0 else word >> -missing
+                if missing > 0:
+                    big = [row for row in big if row[0] >= missing]
+                    careful_big = [row for row in careful_big if row[0] >= missing]
+                _decode_plain(big, word, values)
+                if careful_big:
+                    _decode_careful(careful_big, word, values, operands)
+
+
+def _careful_row(row: "list[Any]") -> "tuple[Any, ...]":
+    special = {raw: tuple(value) if isinstance(value, list) else value for raw, value in row[10]}
+    return tuple(row[:10]) + (special,)
+
+
+def _decode_plain(rows: "list[Any]", word: int, values: "list[Any]") -> None:
+    for shift, mask, sign, lo, hi, num, add, den, out in rows:
+        raw = (word >> shift) & mask
+        if raw & sign:
+            raw -= mask + 1
+        if lo <= raw <= hi:
+            values[out] = (raw * num + add) // den
+
+
+def _decode_careful(rows: "list[Any]", word: int, values: "list[Any]", operands: "list[Ratio | None]") -> None:
+    for shift, mask, sign, lo, hi, num, add, den, out, kind, special in rows:
+        raw = (word >> shift) & mask
+        if raw & sign:
+            raw -= mask + 1
+        if kind == COUNT:
+            if raw in special:
+                values[out] = special[raw]
+            elif lo <= raw <= hi:
+                values[out] = (raw * num + add) // den
+        elif kind == OPERAND:
+            if raw in special:
+                operands[out] = special[raw]
+            elif lo <= raw <= hi:
+                operands[out] = (raw * num + add, den)
+        else:
+            ratio = float_ratio(raw, mask)
+            if ratio is None:
+                continue
+            ratio = (ratio[0] * num + add * ratio[1], ratio[1] * den)
+            if kind == FLOAT_OPERAND:
+                operands[out] = ratio
+            else:
+                count = rounded(ratio[0], ratio[1])
+                if lo <= count <= hi:
+                    values[out] = count
+
+
+def float_ratio(bits: int, mask: int) -> "Ratio | None":
+    """The exact value of an IEEE 754 number from its bits as (numerator, denominator); None for NaN and infinity."""
+    fraction_bits = _FRACTION_BITS[mask]
+    fraction = bits & ((1 << fraction_bits) - 1)
+    exponent_mask = mask >> (fraction_bits + 1)
+    exponent = (bits >> fraction_bits) & exponent_mask
+    if exponent == exponent_mask:
+        return None
+    if exponent:
+        fraction |= 1 << fraction_bits
+    else:
+        exponent = 1  # subnormal
+    if bits & (mask ^ (mask >> 1)):
+        fraction = -fraction
+    power = exponent - (exponent_mask >> 1) - fraction_bits
+    return (fraction << power, 1) if power >= 0 else (fraction, 1 << -power)
+
+
+def rounded(numerator: int, denominator: int) -> int:
+    """Nearest integer of a ratio with positive denominator, ties away from zero."""
+    if numerator < 0:
+        return -((-2 * numerator + denominator) // (2 * denominator))
+    return (2 * numerator + denominator) // (2 * denominator)

@@ -1,0 +1,82 @@
+"""A TCP link on asyncio, which can tell how much of what it sent has reached the peer's TCP."""
+
+import array
+import asyncio
+import contextlib
+import fcntl
+import socket
+import sys
+
+from agent.errors import LinkError
+
+CHUNK = 65536  # bytes read at once
+HIGH_WATER = 65536  # bytes of our own write buffer above which `drained` waits
+USER_TIMEOUT_MS = 60_000  # bytes without acknowledgement for so long mean that the peer is gone (half-open link)
+SIOCOUTQ = 0x5411  # Linux: bytes in the send queue that the peer's TCP has not acknowledged
+
+
+class TcpLink:
+    """An open TCP connection; make one with `open_tcp`."""
+
+    def __init__(self, endpoint: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.endpoint = endpoint
+        self._reader = reader
+        self._writer = writer
+        self._socket: socket.socket = writer.get_extra_info("socket")
+        self._transport = writer.transport
+        self._taken = 0
+        self._queue = array.array("i", [0])
+
+    async def read(self) -> bytes:
+        try:
+            return await self._reader.read(CHUNK)
+        except OSError as error:
+            raise LinkError(self.endpoint, "read", _reason(error)) from error
+
+    def write(self, data: bytes) -> int:
+        if self._transport.is_closing():
+            raise LinkError(self.endpoint, "write", "the link is closed")
+        self._writer.write(data)
+        self._taken += len(data)
+        return self._taken
+
+    async def drained(self) -> None:
+        try:
+            await self._writer.drain()
+        except OSError as error:
+            raise LinkError(self.endpoint, "write", _reason(error)) from error
+
+    def acknowledged(self) -> int:
+        if sys.platform != "linux" or self._transport.is_closing():
+            return 0
+        fcntl.ioctl(self._socket.fileno(), SIOCOUTQ, self._queue)
+        return self._taken - self._transport.get_write_buffer_size() - self._queue[0]
+
+    def close(self) -> None:
+        self._transport.abort() if self._transport.get_write_buffer_size() else self._writer.close()
+
+
+async def open_tcp(host: str, port: int, timeout_s: float) -> TcpLink:
+    """Connect; LinkError with phase `resolve` or `connect` when that fails or takes longer than `timeout_s`."""
+    endpoint = f"{host}:{port}"
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection(host, port)
+    except TimeoutError as error:
+        raise LinkError(endpoint, "connect", f"no answer within {timeout_s:g} s") from error
+    except socket.gaierror as error:
+        raise LinkError(endpoint, "resolve", f"{error.strerror}: check the host name and the network") from error
+    except OSError as error:
+        raise LinkError(endpoint, "connect", _reason(error)) from error
+    writer.transport.set_write_buffer_limits(high=HIGH_WATER)
+    connection: socket.socket = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError):  # not every socket family has these
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if sys.platform == "linux":
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    return TcpLink(endpoint, reader, writer)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__

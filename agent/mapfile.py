@@ -1,0 +1,143 @@
+"""A whole mapping document to a compiled mapping: buses and their DBC files, message options, bodies, all faults together."""
+
+from typing import Any
+
+from agent.core.edition import Edition
+from agent.core.editions import EDITIONS
+from agent.dbcfile import Dbc, load_dbc
+from agent.errors import ConfigError
+from agent.mapcompile import Bodies
+from agent.mapplan import CompiledMapping, DbcSource
+from agent.mapsources import Frame, Sources, nearest
+from agent.mapvalue import Values
+
+__all__ = ["compile_mapping"]
+
+_HEAD = ("format", "name", "edition", "dbc", "messages")
+_MESSAGE_KEYS = ("timeout_ms", "alive_counter", "checksum", "j1939")
+_CHECKSUMS = ("crc8", "sum8", "xor8")
+MAX_TIMEOUT_MS = 3_600_000
+
+
+def compile_mapping(
+    path: str, document: dict[str, Any], edition: Edition | None, sources: list[DbcSource], faults: list[str]
+) -> CompiledMapping:
+    """`faults`: those found so far; ConfigError with them and all others of the document."""
+    buses: dict[str, list[Dbc]] = {bus: [] for bus in document.get("dbc", {})} if sources or faults else {}
+    warnings: list[str] = []
+    broken = {source.bus for source in sources} ^ set(buses)  # a bus without a readable file: do not blame its signals
+    for source in sources:
+        try:
+            dbc = load_dbc(source.written, source.data, source.lenient)
+        except ConfigError as error:
+            faults += [f"dbc.{source.bus}.files: {source.written}: {fault}" for fault in error.faults]
+            broken.add(source.bus)
+            continue
+        buses[source.bus].append(dbc)
+        warnings += [f"{source.written}: {repair}" for repair in dbc.repairs]
+    values = Values(Sources(buses, broken))
+    values.faults += faults
+    values.warnings += warnings
+    if edition is None:
+        raise ConfigError(path, values.faults)
+    sections = _sections(document, edition, values)
+    _messages(document.get("messages", {}), values)
+    bodies = Bodies(edition, values, sections)
+    bodies.compile()
+    if not bodies.nodes and not values.faults:
+        values.fault("bodies", f"no section; a mapping has at least one of {', '.join(edition.body_types)}")
+    if values.faults:
+        raise ConfigError(path, values.faults)
+    plan: dict[str, Any] = {
+        "buses": list(buses),
+        **values.sources.plan(),
+        "defaults": values.defaults,
+        "operands": values.sources.operand_count,
+        "truths": values.truths,
+        "expressions": values.expressions,
+        "steps": bodies.steps,
+        "bodies": bodies.nodes,
+    }
+    return CompiledMapping(document["name"], plan, list(buses), bodies.items, values.warnings)
+
+
+def _sections(document: dict[str, Any], edition: Edition, values: Values) -> dict[str, Any]:
+    """The bodies of this edition; those of another edition the mapping was written for are passed over."""
+    written = document.get("edition")
+    names = [written] if isinstance(written, str) else written if isinstance(written, list) else []
+    others = {body for name in names if name in EDITIONS for body in EDITIONS[name].body_types}
+    known = [*_HEAD, *edition.body_types]
+    sections = {}
+    for key, section in document.items():
+        if key in edition.body_types:
+            sections[key] = section
+        elif key not in _HEAD and key not in others:
+            values.fault(key, f"unknown section{nearest(key, known)}")
+    return sections
+
+
+def _messages(tables: Any, values: Values) -> None:
+    if not isinstance(tables, dict):
+        values.fault("messages", 'must be tables, [messages."bus.message"]')
+        return
+    for name, table in tables.items():
+        path = f'messages."{name}"'
+        bus, _, message = name.partition(".")
+        if not isinstance(table, dict) or not message:
+            values.fault(path, 'must be a table named [messages."bus.message"]')
+            continue
+        values.unknown_keys(path, table, _MESSAGE_KEYS)
+        try:
+            frame = values.sources.frame(bus, message)
+        except LookupError as error:
+            values.fault(path, str(error.args[0]))
+            continue
+        _options(path, table, frame, values)
+
+
+def _options(path: str, table: dict[str, Any], frame: Frame, values: Values) -> None:
+    timeout_ms = table.get("timeout_ms", 1000)
+    if isinstance(timeout_ms, bool) or not isinstance(timeout_ms, int) or not 1 <= timeout_ms <= MAX_TIMEOUT_MS:
+        values.fault(f"{path}.timeout_ms", f"is {timeout_ms}; allowed are 1..{MAX_TIMEOUT_MS}")
+    frame.timeout_ms = table.get("timeout_ms")
+    j1939 = table.get("j1939")
+    if "j1939" in table and (not isinstance(j1939, bool) or (j1939 and not frame.message.is_extended_frame)):
+        values.fault(f"{path}.j1939", "must be true or false, and true only for a 29-bit identifier")
+    frame.j1939 = j1939
+    try:
+        if "alive_counter" in table:
+            signal = frame.signal(str(table["alive_counter"]))
+            if signal.multiplexer_signal is not None:
+                raise LookupError(f"{signal.name} is on one page only; a counter must be in every frame")
+            frame.alive_counter = signal.name
+    except LookupError as error:
+        values.fault(f"{path}.alive_counter", str(error.args[0]))
+    if "checksum" in table:
+        _checksum(f"{path}.checksum", table["checksum"], frame, values)
+
+
+def _checksum(path: str, table: Any, frame: Frame, values: Values) -> None:
+    if not isinstance(table, dict) or table.get("kind") not in _CHECKSUMS:
+        values.fault(path, f'must be {{ signal = "...", kind = ... }}, kind one of {", ".join(_CHECKSUMS)}')
+        return
+    numbers = ("polynomial", "initial", "xor_out") if table["kind"] == "crc8" else ("initial", "xor_out")
+    values.unknown_keys(path, table, ("signal", "kind", *numbers))
+    row: list[Any] = [0, table["kind"]]
+    for key in ("polynomial", "initial", "xor_out"):
+        number = table.get(key, 0x1D if key == "polynomial" else 0)
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 0xFF:
+            values.fault(f"{path}.{key}", f"is {number}; allowed are 0..255")
+        row.append(number)
+    try:
+        signal = frame.signal(str(table.get("signal", "")))
+    except LookupError as error:
+        values.fault(f"{path}.signal", str(error.args[0]))
+        return
+    first_bit = signal.start % 8 if signal.byte_order == "little_endian" else 7 - signal.start % 8
+    if signal.length != 8 or first_bit or signal.multiplexer_signal is not None:
+        values.fault(
+            f"{path}.signal",
+            f"{signal.name} must be one whole byte of every frame (start {signal.start}, {signal.length} bits)",
+        )
+    row[0] = signal.start // 8
+    frame.checksum = row

@@ -1,0 +1,304 @@
+"""From names in a mapping to places on a bus: buses, messages, signals, the sources they are kept in, the rows that read them."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from agent.core.signals import COUNT, FLOAT_COUNT, FLOAT_OPERAND, OPERAND
+from agent.dbcfile import EXTENDED, Dbc
+
+if TYPE_CHECKING:
+    from cantools.database.can import Message, Signal
+
+__all__ = ["Frame", "Place", "Sources", "nearest"]
+
+Row = list[Any]
+
+MIN_TIMEOUT_MS, MAX_TIMEOUT_MS = 1000, 30000
+CYCLES_TO_TIMEOUT = 10
+UNKNOWN_CYCLE_TIMEOUT_MS = 5000
+_J1939_PGN = 0x03FFFF00  # data page, PDU format, PDU specific: without priority and source address
+_J1939_PGN_TO_ONE = 0x03FF0000  # PDU format below 240: the specific byte is the destination
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """' (did you mean X?)' where something known is close enough, else a few of the known names."""
+    names = sorted({str(item) for item in known})
+    folded = {item.lower(): item for item in reversed(names)}
+    if close := difflib.get_close_matches(name.lower(), folded, 1, 0.6):
+        return f" (did you mean {folded[close[0]]}?)"
+    if not names:
+        return ""
+    return f" (known: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''})"
+
+
+@dataclass
+class Frame:
+    """A message that the mapping uses, with its options."""
+
+    bus: int
+    dbc: Dbc
+    message: "Message"
+    label: str
+    timeout_ms: int | None = None
+    alive_counter: str | None = None
+    checksum: Row | None = None
+    j1939: bool | None = None
+    slots: dict[tuple[Any, ...], int] = field(default_factory=dict)  # chain of multiplexers -> source
+
+    @property
+    def can_id(self) -> int:
+        return self.message.frame_id | (EXTENDED if self.message.is_extended_frame else 0)
+
+    def signal(self, name: str) -> "Signal":
+        """LookupError with a suggestion when the message has no such signal."""
+        for signal in self.message.signals:
+            if signal.name == name:
+                return signal
+        known = [signal.name for signal in self.message.signals]
+        raise LookupError(f"{self.label} has no signal {name}{nearest(name, known)}")
+
+
+@dataclass
+class Place:
+    """One signal of one message, and how its raw integer is found."""
+
+    frame: Frame
+    signal: "Signal"
+    factor: Fraction
+    offset: Fraction
+
+    @property
+    def label(self) -> str:
+        return f"{self.frame.label}.{self.signal.name}"
+
+    @property
+    def raw_range(self) -> tuple[int, int]:
+        bits = self.signal.length
+        return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if self.signal.is_signed else (0, (1 << bits) - 1)
+
+    @property
+    def is_float(self) -> bool:
+        return self.signal.conversion.is_float
+
+    def bits(self) -> list[int]:
+        """Bit numbers of the little-endian word, most significant bit of the signal first."""
+        return _bits(self.signal)
+
+
+def _bits(signal: "Signal") -> list[int]:
+    if signal.byte_order == "little_endian":
+        return [signal.start + signal.length - 1 - index for index in range(signal.length)]
+    bits = []
+    position = signal.start
+    for _ in range(signal.length):
+        bits.append(position)
+        # Down within a byte, then to the top bit of the next byte.
+        position = position - 1 if position % 8 else position + 15
+    return bits
+
+
+class Sources:
+    """All sources of a plan, made as signals ask for them."""
+
+    def __init__(self, buses: dict[str, list[Dbc]], broken: set[str]) -> None:
+        self._buses = list(buses)
+        self._broken = broken  # buses with a file that could not be read: what they lack is not the mapping's fault
+        self._dbcs = buses
+        self._frames: dict[tuple[int, int], Frame] = {}
+        self._rows: list[Row] = []  # per source: length, timeout, little, big, careful little, careful big
+        self._operands: dict[tuple[Any, ...], int] = {}
+
+    @property
+    def operand_count(self) -> int:
+        return len(self._operands)
+
+    def frame(self, bus: str, name: str) -> Frame:
+        """Find a message by name or 0x identifier (29-bit: trailing x); LookupError with the reason."""
+        if bus not in self._dbcs:
+            raise LookupError(f"no bus {bus}{nearest(bus, self._dbcs)}")
+        if bus in self._broken:
+            raise LookupError(f"bus {bus}: not all of its DBC files could be read")
+        candidates = [(dbc, message) for dbc in self._dbcs[bus] for message in dbc.messages]
+        if match := re.fullmatch(r"0[xX]([0-9A-Fa-f]+)(x?)", name):
+            wanted = (int(match[1], 16), bool(match[2]))
+            found = [pair for pair in candidates if (pair[1].frame_id, pair[1].is_extended_frame) == wanted]
+            if not found:
+                hint = "" if match[2] else " (29-bit identifiers end in x)"
+                raise LookupError(f"bus {bus} has no message {name}{hint}")
+        else:
+            found = [pair for pair in candidates if pair[1].name == name]
+            if not found:
+                raise LookupError(f"bus {bus} has no message {name}{nearest(name, [m.name for _, m in candidates])}")
+            if len(found) > 1:
+                ids = ", ".join(_id_text(message) for _, message in found)
+                raise LookupError(f"bus {bus} has several messages {name}: use the identifier ({ids})")
+        dbc, message = found[0]
+        key = (self._buses.index(bus), message.frame_id | (EXTENDED if message.is_extended_frame else 0))
+        frame = self._frames.setdefault(key, Frame(key[0], dbc, message, f"{bus}.{message.name}"))
+        if frame.message is not message:
+            raise LookupError(f"bus {bus}: {frame.message.name} and {message.name} have the same {_id_text(message)}")
+        return frame
+
+    def place(self, reference: str) -> Place:
+        """Find bus.message.signal; LookupError with the reason."""
+        parts = reference.split(".")
+        if len(parts) != 3:
+            raise LookupError(f'"{reference}" is not bus.message.signal')
+        frame = self.frame(parts[0], parts[1])
+        signal = frame.signal(parts[2])
+        place = Place(frame, signal, *frame.dbc.scaling(frame.message, signal))
+        if place.factor == 0:
+            raise LookupError(f"{place.label} has factor 0 in the DBC")
+        if place.is_float and signal.length not in (16, 32, 64):
+            raise LookupError(f"{place.label} is a float of {signal.length} bits; 16, 32 and 64 are known")
+        if max(place.bits()) >= 8 * frame.message.length:
+            raise LookupError(f"{place.label} does not fit in its message of {frame.message.length} bytes")
+        return place
+
+    def add_count(
+        self, place: Place, scale: tuple[Fraction, Fraction], lo: int, hi: int, out: int, special: Row
+    ) -> int:
+        """Read `place` into values[out] = raw * scale[0] + scale[1]; return how many raw values lie in lo..hi.
+
+        `special`: [raw, value] pairs that go first; hi < lo: only those.
+        """
+        factor, offset = scale
+        if place.is_float:
+            den = math.lcm(factor.denominator, offset.denominator)
+            row = [lo, hi, int(factor * den), int(offset * den), den, out]
+            self._add_row(place, row, FLOAT_COUNT, special)
+            return hi - lo + 1
+        first, last = _raw_range(factor, offset, lo, hi) if lo <= hi else (1, 0)
+        first, last = max(first, place.raw_range[0]), min(last, place.raw_range[1])
+        den = 2 * math.lcm(factor.denominator, offset.denominator)
+        row = [first, last, int(factor * den), int(offset * den) + den // 2, den, out]
+        self._add_row(place, row, COUNT if special or last < first else None, special)
+        return last - first + 1
+
+    def add_operand(self, place: Place, scale: tuple[Fraction, Fraction], special: Row, listed: bool) -> int:
+        """Read `place` as an exact physical value; return its operand index (shared by equal requests).
+
+        `listed`: only the raw values of `special` are known.
+        """
+        key = (place.frame.bus, place.frame.can_id, place.signal.name, scale, repr(special), listed)
+        if key not in self._operands:
+            index = self._operands[key] = len(self._operands)
+            factor, offset = scale
+            den = math.lcm(factor.denominator, offset.denominator)
+            first, last = (1, 0) if listed else place.raw_range
+            row = [first, last, int(factor * den), int(offset * den), den, index]
+            self._add_row(place, row, FLOAT_OPERAND if place.is_float else OPERAND, special)
+        return self._operands[key]
+
+    def _add_row(self, place: Place, row: Row, kind: int | None, special: Row) -> None:
+        """`kind` None: a plain row."""
+        signal = place.signal
+        source = self._rows[self._slot(place)]
+        little = signal.byte_order == "little_endian"
+        shift = signal.start
+        if not little:
+            first = 8 * (signal.start // 8) + 7 - signal.start % 8
+            shift = 8 * place.frame.message.length - first - signal.length
+        mask = (1 << signal.length) - 1
+        sign = 1 << (signal.length - 1) if signal.is_signed and not place.is_float else 0
+        head = [shift, mask, sign, *row]
+        if kind is None:
+            source[2 if little else 3].append(head)
+        else:
+            source[4 if little else 5].append([*head, kind, special])
+
+    def _slot(self, place: Place) -> int:
+        """The source in which a signal is found: one per message and chain of multiplexer values."""
+        frame = place.frame
+        chain: list[tuple[str, tuple[int, ...]]] = []
+        signal = place.signal
+        while signal.multiplexer_signal is not None:
+            chain.insert(0, (signal.multiplexer_signal, tuple(signal.multiplexer_ids or ())))
+            signal = frame.signal(signal.multiplexer_signal)
+        key = tuple(chain)
+        if key not in frame.slots:
+            frame.slots[key] = len(self._rows)
+            self._rows.append([frame.message.length, _timeout_ms(frame, key), [], [], [], []])
+        return frame.slots[key]
+
+    def plan(self) -> dict[str, list[Row]]:
+        """`messages` and `sources` of the plan, as `agent/core/signals.py` describes them."""
+        messages = []
+        for frame in self._frames.values():
+            if not frame.slots:
+                continue
+            can_id = frame.can_id
+            mask = -1
+            if frame.dbc.is_j1939(frame.message) if frame.j1939 is None else frame.j1939:
+                mask = EXTENDED | (_J1939_PGN if can_id >> 16 & 0xFF >= 240 else _J1939_PGN_TO_ONE)
+            alive = None
+            if frame.alive_counter:
+                bits = _bits(frame.signal(frame.alive_counter))
+                alive = [sum(1 << bit for bit in bits), max(bits) // 8 + 1]
+            selectors = _selectors(frame.message, frame.slots)
+            slot = frame.slots.get((), -1)
+            messages.append([frame.bus, can_id, mask, frame.message.length, slot, selectors, alive, frame.checksum])
+        return {"messages": messages, "sources": self._rows}
+
+
+def _id_text(message: "Message") -> str:
+    return f"0x{message.frame_id:X}{'x' if message.is_extended_frame else ''}"
+
+
+def _known_values(message: "Message", multiplexer: str) -> list[int]:
+    values = {
+        value
+        for signal in message.signals
+        if signal.multiplexer_signal == multiplexer
+        for value in signal.multiplexer_ids or ()
+    }
+    return sorted(values)
+
+
+def _selectors(message: "Message", slots: dict[tuple[Any, ...], int]) -> list[Row]:
+    """One row per multiplexer that stands first in a chain; inner multiplexers hang below their page."""
+    rows: list[Row] = []
+    for name in sorted({chain[0][0] for chain in slots if chain}):
+        signal = next(signal for signal in message.signals if signal.name == name)
+        bits = _bits(signal)
+        mask = sum(1 << bit for bit in bits)
+        byte = bits[0] // 8 if bits[0] // 8 == bits[-1] // 8 else -1
+        down = 8 * byte if byte >= 0 else 0
+        cases = []
+        for value in _known_values(message, name):
+            inside = {
+                chain: slot for chain, slot in slots.items() if chain and chain[0][0] == name and value in chain[0][1]
+            }
+            spread = sum((value >> (len(bits) - 1 - index) & 1) << bit for index, bit in enumerate(bits))
+            here = [slot for chain, slot in inside.items() if len(chain) == 1]
+            inner = _selectors(message, {chain[1:]: slot for chain, slot in inside.items() if len(chain) > 1})
+            cases.append([spread >> down, here, inner])
+        rows.append([byte, mask >> down, max(bits) // 8 + 1, cases])
+    return rows
+
+
+def _timeout_ms(frame: Frame, chain: tuple[Any, ...]) -> int:
+    """Ten cycles, of all pages when multiplexed; what the mapping says goes first."""
+    if frame.timeout_ms is not None:
+        return frame.timeout_ms
+    cycle_ms = frame.message.cycle_time
+    if not cycle_ms:
+        return UNKNOWN_CYCLE_TIMEOUT_MS
+    pages = math.prod(len(_known_values(frame.message, name)) for name, _ in chain)
+    return min(max(CYCLES_TO_TIMEOUT * int(cycle_ms) * pages, MIN_TIMEOUT_MS), MAX_TIMEOUT_MS)
+
+
+def _raw_range(factor: Fraction, offset: Fraction, lo: int, hi: int) -> tuple[int, int]:
+    """First and last raw whose count raw * factor + offset rounds (ties away from zero) into lo..hi; 0 <= lo <= hi."""
+    half = Fraction(1, 2)
+    # lo - 1/2 itself rounds to lo, except -1/2, which rounds to -1.
+    low = (lo - half - offset) / factor
+    high = (hi + half - offset) / factor
+    if factor > 0:
+        return (math.floor(low) + 1 if lo == 0 else math.ceil(low)), math.ceil(high) - 1
+    return math.floor(high) + 1, (math.ceil(low) - 1 if lo == 0 else math.floor(low))

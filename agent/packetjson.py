@@ -1,0 +1,229 @@
+"""A packet as one JSON object and back without loss; contract: `encode(decode(packet)) == packet`.
+
+The shape of bodies and units follows the rows of the tables (`agent/jsonrows.py`). What has no table, is encrypted or breaks
+its table is hexadecimal under `data_unit`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from agent.core.dataunit import TIME_SIZE, DataUnit, decode_data_unit, encode_data_unit
+from agent.core.edition import Command, Edition
+from agent.core.editions import BY_START, EDITIONS, START_OF
+from agent.core.errors import LocalProtocolError, RemoteProtocolError
+from agent.core.packet import COMMAND, HEADER_SIZE, PLAIN, Packet, build_packet, epoch_of, time_bytes
+from agent.jsonrows import Faults, layout_from_json, layout_to_json
+from agent.jsonvalues import bytes_of, did_you_mean, hex_of
+
+if TYPE_CHECKING:
+    from agent.core.dataunit import Bodies
+
+BEIJING = timezone(timedelta(hours=8))
+VIN_SIZE = 17
+_EDITION_OF = {start: name for name, start in START_OF.items()}
+_HEADER_KEYS = ("edition", "command", "response", "vin", "encryption", "collected_at")
+_REMARKS = ("bcc_ok", "bcc", "error", "note")  # what decoding adds beside the content
+
+type_of = type
+
+
+# --- bytes to JSON ----------------------------------------------------------------------------------------------------
+
+
+def packet_to_json(packet: Packet) -> dict[str, Any]:
+    """`packet` as a JSON object; a unit that breaks its table is kept in `data_unit`, with the reason under `error`."""
+    edition = BY_START.get(packet.start)
+    command = edition.commands.get(packet.command) if edition is not None else None
+    out: dict[str, Any] = {
+        "edition": _EDITION_OF[packet.start],
+        "command": command.name if command is not None else packet.command,
+        "response": packet.response,
+        "vin": _vin_to_json(packet.vin),
+        "encryption": packet.encryption,
+        "bcc_ok": packet.bcc_ok,
+    }
+    if not packet.bcc_ok:
+        out["bcc"] = packet.bcc
+    out["collected_at"] = None
+    if edition is None:
+        out["note"] = f"no tables of edition {out['edition']}: the data unit is not decoded"
+    if edition is None or command is None or packet.encryption != PLAIN:
+        out["data_unit"] = packet.unit.hex()
+        return out
+    try:
+        unit = decode_data_unit(edition, packet.command, packet.unit, packet.response)
+    except RemoteProtocolError as error:
+        out["error"] = error_to_json(error, HEADER_SIZE)
+        out["data_unit"] = packet.unit.hex()
+        return out
+    if unit.time:
+        out["collected_at"] = _time_to_json(unit.time)
+    layout = command.rows(packet.response)
+    if unit.values is not None and layout is not None:
+        out.update(layout_to_json(layout, unit.values))
+    if unit.bodies is not None:
+        out["bodies"] = bodies_to_json(edition, unit.bodies)
+    if unit.rest:
+        decoded = unit.time or unit.values is not None or unit.bodies is not None
+        out["rest" if decoded else "data_unit"] = unit.rest.hex()
+    return out
+
+
+def error_to_json(error: RemoteProtocolError, offset: int = 0) -> dict[str, Any]:
+    """What, clause and offset; `offset` is where in the packet the decoded bytes began."""
+    return {"what": error.reason, "clause": error.clause, "offset": offset + error.offset}
+
+
+def bodies_to_json(edition: Edition, bodies: Bodies) -> list[dict[str, Any]]:
+    """Bodies in their order on the wire."""
+    out = []
+    for type_id, values in bodies:
+        layout = edition.body(type_id)
+        if layout is None:
+            raise LocalProtocolError(f"body type {type_id:02X} has no layout in edition {edition.name}")
+        head = {"body": layout.name, "type": type_id} if layout is edition.user_body else {"body": layout.name}
+        out.append(head | layout_to_json(layout, values))
+    return out
+
+
+def _vin_to_json(vin: bytes) -> Any:
+    return vin.decode("ascii") if vin.isascii() and vin.decode("ascii").isprintable() else {"hex": vin.hex()}
+
+
+def _time_to_json(data: bytes) -> Any:
+    try:
+        return datetime.fromtimestamp(epoch_of(data), BEIJING).isoformat()
+    except RemoteProtocolError:
+        return {"hex": data.hex()}
+
+
+# --- JSON to bytes ----------------------------------------------------------------------------------------------------
+
+
+def packet_from_json(given: Any) -> bytes:
+    """The packet that `given` describes; LocalProtocolError with every fault, one a line."""
+    faults = Faults()
+    if not isinstance(given, dict):
+        raise LocalProtocolError(f"{given!r}: an object is needed")
+    start = START_OF.get(str(given.get("edition")))
+    if start is None:
+        raise LocalProtocolError(f"edition: {given.get('edition')!r}; allowed: {', '.join(map(repr, START_OF))}")
+    edition = EDITIONS.get(given["edition"])
+    command = _command(edition, given.get("command", 0), faults)
+    response = _byte(given, "response", faults)
+    encryption = _byte(given, "encryption", faults)
+    vin = faults.take("vin", _vin, given.get("vin", "?" * VIN_SIZE))
+    row = edition.commands.get(command) if edition is not None else None
+    if "data_unit" in given or edition is None or row is None or encryption != PLAIN:
+        faults.check_keys("", given, [*_HEADER_KEYS, "data_unit"], [*_REMARKS])
+        if given.get("collected_at") is not None:
+            faults.add("collected_at", "is a part of data_unit here; allowed: null")
+        unit = faults.take("data_unit", hex_of, given.get("data_unit", ""))
+    else:
+        parts = _unit(edition, row, response, given, faults)
+        if not faults.lines:
+            unit = faults.take("data unit", encode_data_unit, edition, command, parts, response, False)
+    if "bcc" in given and given.get("bcc_ok") is not False:
+        faults.add("bcc", "is computed; it may be given beside bcc_ok false only")
+    check = _byte(given, "bcc", faults) if "bcc" in given else None
+    if faults.lines:
+        raise LocalProtocolError("\n".join(faults.lines))
+    packet = build_packet(start, command, response, vin, encryption, unit)
+    return packet if check is None else packet[:-1] + bytes((check,))
+
+
+def bodies_from_json(edition: Edition, given: Any, faults: Faults) -> Bodies:
+    """The inverse of `bodies_to_json`; of use only when `faults` stayed empty."""
+    if not isinstance(given, list):
+        faults.add("bodies", f"{given!r}: a list is needed")
+        return []
+    bodies = []
+    for position, body in enumerate(given):
+        path = f"bodies[{position}]."
+        name = body.get("body") if isinstance(body, dict) else None
+        if name == edition.user_body.name:
+            type_id = body.get("type")
+            if type(type_id) is not int or edition.body(type_id) is not edition.user_body:
+                faults.add(path + "type", f"{type_id!r}; allowed: 128 to 254")
+                continue
+            layout = edition.user_body
+        elif isinstance(name, str) and name in edition.body_types:
+            type_id = edition.body_types[name]
+            layout = edition.bodies[type_id]
+        else:
+            names = [*edition.body_types, edition.user_body.name]
+            faults.add(path + "body", f"{name!r}{did_you_mean(name, names)}; allowed: {', '.join(names)}")
+            continue
+        known = ("body", "type") if layout is edition.user_body else ("body",)
+        bodies.append((type_id, layout_from_json(layout, body, path, faults, known)))
+    return bodies
+
+
+def _command(edition: Edition | None, given: Any, faults: Faults) -> int:
+    if type(given) is int and 0 <= given <= 255:
+        return given
+    names = edition.command_ids if edition is not None else {}
+    if isinstance(given, str) and given in names:
+        return names[given]
+    faults.add("command", f"{given!r}{did_you_mean(given, names)}; allowed: {', '.join([*names, '0 to 255'])}")
+    return 0
+
+
+def _byte(given: dict[str, Any], key: str, faults: Faults) -> int:
+    value = given.get(key, PLAIN)
+    if type(value) is int and 0 <= value <= 255:
+        return value
+    faults.add(key, f"{value!r}; allowed: 0 to 255")
+    return PLAIN
+
+
+def _vin(given: Any) -> bytes:
+    vin = bytes_of(given)
+    if len(vin) != VIN_SIZE:
+        raise LocalProtocolError(f"{given!r} has {len(vin)} characters; {VIN_SIZE} are needed")
+    return vin
+
+
+def _unit(edition: Edition, row: Command, response: int, given: dict[str, Any], faults: Faults) -> DataUnit:
+    """Time, then rows or bodies; an answer may hold nothing or the time alone."""
+    layout = row.rows(response)
+    header = (*_HEADER_KEYS, *_REMARKS, "rest")
+    content = [key for key in given if key not in header]
+    unit = DataUnit()
+    if response != COMMAND and not content:
+        faults.check_keys("", given, [*_HEADER_KEYS], [*_REMARKS, "rest"])
+    elif row.reports:
+        faults.check_keys("", given, [*_HEADER_KEYS, "bodies"], [*_REMARKS, "rest"])
+        unit.bodies = bodies_from_json(edition, given.get("bodies", []), faults)
+    elif layout is not None:
+        faults.check_keys("", given, [*_HEADER_KEYS], list(given))
+        unit.values = layout_from_json(layout, given, "", faults, header)
+    else:
+        faults.check_keys("", given, [*_HEADER_KEYS], [*_REMARKS, "rest"])
+    time = given.get("collected_at")
+    if time is not None:
+        unit.time = faults.take("collected_at", _time, time) or b""
+    if response == COMMAND or content:
+        if row.timed and time is None and "collected_at" in given:
+            faults.add("collected_at", f"{row.name} needs a time")
+        if not row.timed and time is not None:
+            faults.add("collected_at", f"{row.name} has no time; allowed: null")
+    unit.rest = faults.take("rest", hex_of, given.get("rest", "")) or b""
+    return unit
+
+
+def _time(given: Any) -> bytes:
+    if isinstance(given, dict):
+        data = hex_of(given.get("hex"))
+        if len(data) != TIME_SIZE:
+            raise LocalProtocolError(f"{given!r}: {TIME_SIZE} bytes are needed")
+        return data
+    try:
+        moment = datetime.fromisoformat(given)
+    except (TypeError, ValueError):
+        moment = None
+    if moment is None or moment.tzinfo is None or moment.microsecond:
+        raise LocalProtocolError(f"{given!r}: allowed: whole seconds with an offset, as 2025-03-14T09:26:53+08:00")
+    return time_bytes(int(moment.timestamp()))

@@ -1,0 +1,1 @@
+"""Commands of `tbox-bench`, one module each."""
