@@ -157,7 +157,7 @@ def layout_from_json(
             values[row.name] = _bits_from_json(layout, row, given, path, faults)
         elif isinstance(row, Field) and row.sign:
             magnitude, negative = _unsigned(given[row.name])
-            values[row.name] = faults.take(path + row.name, raw_of, row, magnitude)
+            values[row.name] = faults.take(path + row.name, raw_of, row, magnitude, "either sign, ")
             if negative and row.sign[0] in values:
                 values[row.sign[0]] |= row.sign[1]
         elif isinstance(row, Codes):

@@ -54,8 +54,8 @@ def value_of(field: Field, raw: int) -> Any:
     return {"raw": raw}
 
 
-def raw_of(field: Field, value: Any) -> int:
-    """The inverse of `value_of`; LocalProtocolError says what is allowed."""
+def raw_of(field: Field, value: Any, sign: str = "") -> int:
+    """The inverse of `value_of`; LocalProtocolError says what is allowed, for the magnitude of a signed value with `sign`."""
     if value is None:
         nothing = field.invalid if field.invalid is not None else field.absent
         if nothing is None or value_of(field, nothing) is not None:
@@ -69,7 +69,7 @@ def raw_of(field: Field, value: Any) -> int:
         return field.abnormal
     if field.hexadecimal:
         return _digits(field, value)
-    return _count(field, value)
+    return _count(field, value, sign)
 
 
 def _given_raw(field: Field, value: dict[str, Any]) -> int:
@@ -96,14 +96,14 @@ def _digits(field: Field, value: Any) -> int:
     raise LocalProtocolError(f"{value!r}: allowed: {allowed(field)}")
 
 
-def _count(field: Field, value: Any) -> int:
+def _count(field: Field, value: Any, sign: str) -> int:
     exact = exact_number(value)
     if exact is None:
         raise LocalProtocolError(f"{value!r} is not a number; allowed: {allowed(field)}")
     counts = exact * field.per_unit + field.offset
     raw = round(counts)
     if not field.lo <= raw <= field.hi:
-        raise LocalProtocolError(f"{value} is outside the range; allowed: {allowed(field)}")
+        raise LocalProtocolError(f"{value} is outside the range; allowed: {sign}{allowed(field)}")
     if abs(counts - raw) > TOLERANCE:
         step = Fraction(1, field.per_unit)
         raise LocalProtocolError(

@@ -206,7 +206,7 @@ def _unit(edition: Edition, row: Command, response: int, given: dict[str, Any], 
     if time is not None:
         unit.time = faults.take("collected_at", _time, time) or b""
     if response == COMMAND or content:
-        if row.timed and time is None:
+        if row.timed and time is None and "collected_at" in given:
             faults.add("collected_at", f"{row.name} needs a time")
         if not row.timed and time is not None:
             faults.add("collected_at", f"{row.name} has no time; allowed: null")

@@ -36,7 +36,7 @@ class Command:
 
 
 class Edition:
-    """All tables of one edition; `bodies` by type id, `commands` by command id, `responses` by flag."""
+    """All tables of one edition; `bodies` by type id, `commands` by command id, `responses` by flag, `encryptions` by code."""
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class Edition:
         user_body: "Layout",
         commands: "dict[int, Command]",
         responses: "dict[int, str]",
+        encryptions: "dict[int, str]",
         split: "tuple[int, int] | None",
         login_retry_s: int,
     ) -> None:
@@ -55,6 +56,7 @@ class Edition:
         self.user_body = user_body
         self.commands = commands
         self.responses = responses
+        self.encryptions = encryptions
         self.login_retry_s = login_retry_s  # from an unanswered login to the next one
         self.split = split  # (type of the body that spreads over packets, cells in one packet), or None
         self.body_types = {layout.name: type_id for type_id, layout in bodies.items()}

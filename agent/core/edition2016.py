@@ -297,6 +297,7 @@ EDITION = Edition(
         0x82: Command("control", True, Layout("control", (Control(),), "B.4"), clause="B.4"),
     },
     responses={1: "success", 2: "error", 3: "VIN duplicate", 0xFE: "command"},
+    encryptions={1: "none", 2: "RSA", 3: "AES-128", 0xFE: "abnormal", 0xFF: "invalid"},
     split=(8, 200),
     login_retry_s=60,
 )

@@ -1,0 +1,55 @@
+"""`tbox encode`: JSON, one packet a line, to hexadecimal."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+NAME = "encode"
+HELP = "print the packets that JSON lines describe, in hexadecimal"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument(
+        "packets",
+        nargs="*",
+        metavar="JSON|FILE|-",
+        help="JSON objects, or files of one a line (default: standard input)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Encode every line; the faults of a line go to stderr, the next is handled all the same."""
+    from agent.core.errors import LocalProtocolError
+    from agent.packetjson import packet_from_json
+
+    status = 0
+    for place, line in _lines(args.packets):
+        try:
+            print(packet_from_json(json.loads(line)).hex().upper(), flush=True)
+        except json.JSONDecodeError as error:
+            sys.stderr.write(f"tbox: {place}: not JSON: {error}; one packet a line is needed\n")
+            status = 1
+        except LocalProtocolError as error:
+            sys.stderr.write("".join(f"tbox: {place}: {fault}\n" for fault in str(error).splitlines()))
+            status = 1
+    return status
+
+
+def _lines(arguments: list[str]) -> Iterator[tuple[str, str]]:
+    """Where a line stands, and the line; blank lines are left out."""
+    from agent.errors import ConfigError
+    from agent.hexinput import is_file
+
+    for argument in arguments or ["-"]:
+        if argument.lstrip().startswith("{"):
+            yield "argument", argument
+        elif argument == "-":
+            yield from ((f"line {n}", line) for n, line in enumerate(sys.stdin, 1) if line.strip())
+        elif is_file(argument):
+            with Path(argument).open(encoding="utf-8") as stream:
+                yield from ((f"{argument}:{n}", line) for n, line in enumerate(stream, 1) if line.strip())
+        else:
+            raise ConfigError(argument, ["no such file, and no JSON object"])

@@ -1,0 +1,37 @@
+"""`tbox explain`: what every byte of a packet means."""
+
+import argparse
+import sys
+
+from agent.commands import add_packets_argument, print_json
+
+NAME = "explain"
+HELP = "show what every byte of a packet means"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    add_packets_argument(parser)
+    parser.add_argument("--all", action="store_true", help="show long lists and contents whole")
+    parser.add_argument("--json", action="store_true", help="print a list of rows, one list a packet and line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain every packet as far as it goes; the reason of damage goes to stderr."""
+    from agent.explain import explain, print_explanation
+    from agent.hexinput import pieces_of_arguments
+
+    status = 0
+    for piece in pieces_of_arguments(args.packets):
+        fault: object = piece.fault
+        if not fault and args.json:
+            explanation = explain(piece.data, args.lang)
+            print_json([row.as_json() for row in explanation.rows])
+            fault = explanation.fault
+        elif not fault:
+            fault = print_explanation(piece.data, args.lang, args.all)
+        if fault:
+            sys.stdout.flush()
+            sys.stderr.write(f"tbox: {piece.place}: {fault}\n")
+            status = 1
+    return status

@@ -1,0 +1,98 @@
+"""The tables of an edition as a flat list of fields, and how many data items they have."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from agent.core.edition import Edition
+from agent.core.field import Blob, Field, Items, Layout
+from agent.jsonvalues import physical
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRow:
+    """One field. `table` is where its names are looked up; `group` the list it repeats in; `lo` and `hi` are counts."""
+
+    body: str
+    table: str
+    group: str
+    name: str
+    size: str
+    unit: str
+    per_unit: int
+    offset: int
+    lo: int
+    hi: int
+    lowest: int | float | None
+    highest: int | float | None
+    sentinel: bool
+    words: dict[int, str] | None
+    clause: str
+    annex_b: bool
+
+
+def field_rows(edition: Edition) -> list[FieldRow]:
+    """Every field of every body, in the order of the wire."""
+    layouts = [*edition.bodies.values(), edition.user_body]
+    return [row for layout in layouts for row in _rows(layout, layout, "", layout.annex_b)]
+
+
+def _rows(body: Layout, layout: Layout, group: str, annex_b: bool) -> Iterator[FieldRow]:
+    clause = layout.clause or body.clause
+    for row in layout.rows:
+        if isinstance(row, Field):
+            yield _row(body, layout, group, row, str(row.size), clause, annex_b or row.annex_b)
+        elif isinstance(row, Items):
+            yield _row(body, layout, group, row.count, str(row.count.size), clause, annex_b)
+            if isinstance(row.item, Layout):
+                yield from _rows(body, row.item, row.name, annex_b)
+            else:
+                yield _row(body, layout, row.name, row.item, f"{row.item.size}·n", clause, annex_b)
+        elif isinstance(row, Blob):
+            yield _row(body, layout, group, row.count, str(row.count.size), clause, annex_b)
+            yield _row(body, layout, group, Field(row.name, 1, sentinel=False, hexadecimal=True), "n", clause, annex_b)
+        else:
+            raise TypeError(f"{body.name}: a row of kind {type(row).__name__} in a body")
+
+
+def _row(body: Layout, layout: Layout, group: str, field: Field, size: str, clause: str, annex_b: bool) -> FieldRow:
+    scaled = not (field.words or field.bits or field.flags or field.hexadecimal)
+    return FieldRow(
+        body=body.name,
+        table=layout.name,
+        group=group,
+        name=field.name,
+        size=size,
+        unit=field.unit,
+        per_unit=field.per_unit,
+        offset=field.offset,
+        lo=field.lo,
+        hi=field.hi,
+        lowest=physical(field, field.lo) if scaled else None,
+        highest=physical(field, field.hi) if scaled else None,
+        sentinel=field.invalid is not None,
+        words=field.words,
+        clause=clause,
+        annex_b=annex_b,
+    )
+
+
+def count_items(edition: Edition) -> tuple[dict[str, int], dict[str, int]]:
+    """Data items by body: of the platform tables, and of the terminal annex. A list counts as its number and its values."""
+    platform: dict[str, int] = {}
+    annex: dict[str, int] = {}
+    for layout in edition.bodies.values():
+        counts = [(_items(row), layout.annex_b or getattr(row, "annex_b", False)) for row in layout.rows]
+        if not layout.annex_b:
+            platform[layout.name] = sum(count for count, only_annex in counts if not only_annex) + layout.spare
+        if any(only_annex for _, only_annex in counts):
+            annex[layout.name] = sum(count for count, only_annex in counts if only_annex)
+    return platform, annex
+
+
+def _items(row: Any) -> int:
+    if isinstance(row, Items):
+        return 1 + _items(row.item)
+    if isinstance(row, Layout):
+        return sum(_items(inner) for inner in row.rows)
+    return 1
