@@ -324,9 +324,7 @@ class Uplink:
         if self._time_sync:
             self._session.time_sync(now)
 
-    def _answered(
-        self, command: int, time_s: int | None, flag: int, now: int, proven: list[tuple[int, int]]
-    ) -> None:
+    def _answered(self, command: int, time_s: int | None, flag: int, now: int, proven: list[tuple[int, int]]) -> None:
         good = flag == SUCCESS
         outcome = self._delivery.answered(command, time_s, good, now)
         if not good:

@@ -13,7 +13,6 @@ socket, each waiting for its answer where there is one; no proof is written back
 """
 
 import contextlib
-import os
 import shutil
 import socket
 import sqlite3
@@ -81,7 +80,7 @@ def measure(quick: bool = False) -> list[dict[str, Any]]:
 class _Drained:
     """One drain as the platform saw it; times in real ms."""
 
-    def __init__(self, db: sqlite3.Connection, first_live: int, base: int) -> None:
+    def __init__(self, db: sqlite3.Connection, first_live: int) -> None:
         begin, end = db.execute(
             "SELECT min(monotonic_ns), max(monotonic_ns) FROM packets WHERE collected_at < ? AND command = 'reissue'",
             (first_live,),
@@ -137,27 +136,30 @@ def _drain(folder: Path, stored: Path, count: int, policy: str, answers: str) ->
         distinct = "SELECT count(DISTINCT collected_at) FROM packets WHERE collected_at < ? AND command = 'reissue'"
         if (found := db.execute(distinct, (first_live,)).fetchone()[0]) != count:
             raise rig.RigError(f"{found} different reports arrived of {count}")
-        return _Drained(db, first_live, count)
+        return _Drained(db, first_live)
 
 
 def _peer(folder: Path, stored: Path, count: int, answers: str) -> float:
     """Reports a second of the naive loop, up to the last one's arrival."""
     folder.mkdir()
-    with rig.platform(folder, answers) as port:
-        with contextlib.closing(sqlite3.connect(stored)) as rows, socket.create_connection(("127.0.0.1", port)) as link:
-            reader = PacketReader()
-            link.sendall(_login())
-            _answer(link, reader)
-            query = "SELECT collected_at, vin, bodies FROM rows WHERE state = 'pending' ORDER BY id LIMIT ?"
-            for collected_at, vin, bodies in rows.execute(query, (count,)):
-                link.sendall(_packet(collected_at, vin, bodies))
-                if answers == "each":
-                    _answer(link, reader)
-            with contextlib.closing(rig.received(folder)) as db:
-                total = "SELECT count(*) FROM packets WHERE command = 'reissue'"
-                rig.wait_for(lambda: db.execute(total).fetchone()[0] == count, TIMEOUT_S, "the peer's reports arrived")
-                span = "SELECT max(monotonic_ns) - min(monotonic_ns) FROM packets WHERE command = 'reissue'"
-                return float(count / (db.execute(span).fetchone()[0] / 1e9))
+    with (
+        rig.platform(folder, answers) as port,
+        contextlib.closing(sqlite3.connect(stored)) as rows,
+        socket.create_connection(("127.0.0.1", port)) as link,
+        contextlib.closing(rig.received(folder)) as db,
+    ):
+        reader = PacketReader()
+        link.sendall(_login())
+        _answer(link, reader)
+        query = "SELECT collected_at, vin, bodies FROM rows WHERE state = 'pending' ORDER BY id LIMIT ?"
+        for collected_at, vin, bodies in rows.execute(query, (count,)):
+            link.sendall(_packet(collected_at, vin, bodies))
+            if answers == "each":
+                _answer(link, reader)
+        total = "SELECT count(*) FROM packets WHERE command = 'reissue'"
+        rig.wait_for(lambda: db.execute(total).fetchone()[0] == count, TIMEOUT_S, "the peer's reports arrived")
+        span = "SELECT max(monotonic_ns) - min(monotonic_ns) FROM packets WHERE command = 'reissue'"
+        return float(count / (db.execute(span).fetchone()[0] / 1e9))
 
 
 def _packet(collected_at: int, vin: str, bodies: bytes) -> bytes:
@@ -173,10 +175,3 @@ def _login() -> bytes:
 def _answer(link: socket.socket, reader: PacketReader) -> None:
     while not reader.feed(link.recv(65536)):
         pass
-
-
-if __name__ == "__main__":
-    import json
-    import sys
-
-    print(json.dumps(measure("--quick" in sys.argv), indent=1), os.times())

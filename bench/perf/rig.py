@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -14,7 +13,18 @@ from typing import Any
 
 from bench.demo import VIN, choose_bus
 
-__all__ = ["VIN", "RigError", "agent", "choose_bus", "figure", "platform", "received", "rss_kb", "wait_for", "write_config"]
+__all__ = [
+    "VIN",
+    "RigError",
+    "agent",
+    "choose_bus",
+    "figure",
+    "platform",
+    "received",
+    "rss_kb",
+    "wait_for",
+    "write_config",
+]
 
 HOST = "127.0.0.1"
 STOP_S = 20.0
@@ -151,8 +161,3 @@ def rss_kb(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     raise RigError(f"process {pid} has no memory any more")
-
-
-def pages_kb(pages: int) -> int:
-    """KiB of so many memory pages."""
-    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
