@@ -22,6 +22,7 @@ __all__ = [
     "platform",
     "received",
     "rss_kb",
+    "vehicle",
     "wait_for",
     "write_config",
 ]
@@ -118,6 +119,13 @@ def platform(folder: Path, policy: str, *scale: str) -> Iterator[int]:
         out = folder / f"{name}.out"
         wait_for(lambda: b"\n" in out.read_bytes(), 20, "the platform listens", process)
         yield int(out.read_bytes().split()[-1])
+
+
+@contextlib.contextmanager
+def vehicle(folder: Path, interface: str, channel: str) -> Iterator[None]:
+    """`tbox-bench vehicle`; it sends its first frames some time after the block has begun."""
+    with _process(folder, "vehicle", "-m", "bench.cli", "vehicle", "--interface", interface, "--channel", channel):
+        yield
 
 
 @contextlib.contextmanager
