@@ -7,7 +7,7 @@ python -m bench.perf.first_frame peer CHANNEL DBC      python-can Notifier and c
 import os
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
 
 
 def _end() -> None:
@@ -19,19 +19,18 @@ def _end() -> None:
 def _agent(config: str) -> int:
     from agent.core import signals
 
-    keeper = signals.LatestFrames.keeper
+    class Watched(signals.LatestFrames):
+        def keeper(self, bus: int) -> Callable[[int, bytes | bytearray, int], None]:
+            keep = super().keeper(bus)
 
-    def watched(latest: signals.LatestFrames, bus: int) -> Any:
-        keep = keeper(latest, bus)
+            def keep_one(can_id: int, data: bytes | bytearray, stamp: int) -> None:
+                keep(can_id, data, stamp)
+                if self.kept:
+                    _end()
 
-        def keep_one(can_id: int, data: bytes, stamp: int) -> None:
-            keep(can_id, data, stamp)
-            if latest.kept:
-                _end()
+            return keep_one
 
-        return keep_one
-
-    signals.LatestFrames.keeper = watched  # type: ignore[method-assign]
+    signals.LatestFrames = Watched  # type: ignore[misc]
     from agent.cli import main
 
     return main(["run", "-c", config])
@@ -56,4 +55,6 @@ def _peer(channel: str, dbc: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit({"agent": _agent, "peer": _peer}[sys.argv[1]](*sys.argv[2:]))
+    if sys.argv[1] == "agent":
+        sys.exit(_agent(sys.argv[2]))
+    _peer(*sys.argv[2:])
