@@ -94,8 +94,8 @@ class BusSettings(Protocol):
 class Latest(Protocol):
     """The part of LatestFrames that a bus feeds.
 
-    `plain` gives (slot, length) by can_id of the messages that are kept as they come, with nothing to check or choose by
-    their data: for them the receive loop does itself what `keeper` would, without a call.
+    `plain` gives (slot, length) by can_id of the messages that are kept as they come, with nothing to check or choose
+    by their data: for them the receive loop does itself what `keeper` would, without a call.
     """
 
     kept: int
