@@ -118,10 +118,9 @@ def _config(args: argparse.Namespace) -> str:
 
 def _mapping(dbc: str, folder: Path) -> str:
     """Every item of every body as a commented line, then the signals of the DBC file to choose from."""
-    from agent.labels import chinese
-
     from agent.core.edition2016 import EDITION
     from agent.dbcfile import load_dbc
+    from agent.labels import chinese
 
     path = Path(dbc).resolve()
     lenient = False
