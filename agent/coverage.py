@@ -1,6 +1,7 @@
 """What a mapping will report: which items of the standard are filled, which are not, and how much data that is."""
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -10,7 +11,7 @@ from agent.core.packet import HEADER_SIZE
 from agent.core.report import encode_report
 from agent.core.sampler import Sampler
 from agent.core.signals import LatestFrames
-from agent.mapplan import CompiledMapping, Item
+from agent.mapplan import CompiledMapping
 
 MONTH_S = 30 * 86_400
 TCP_IP_BYTES = 80  # headers of one small packet and of its acknowledgement
@@ -87,13 +88,10 @@ def _weight(edition: Edition, path: str) -> int:
     return 0
 
 
-def _rows(layout: Layout) -> "list[Item | Items]":
-    rows = []
+def _rows(layout: Layout) -> list[Any]:
+    rows: list[Any] = []
     for row in layout.rows:
         rows.append(row)
         if isinstance(row, Items) and isinstance(row.item, Layout):
             rows.extend(_rows(row.item))
     return rows
-
-
-__all__ = ["Coverage", "coverage_of", "items_of"]

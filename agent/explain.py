@@ -4,8 +4,8 @@ A damaged packet is explained as far as it goes; the bytes that could not be dec
 why. The walk follows the rows of the same tables as the codec.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agent import labels
@@ -14,12 +14,20 @@ from agent.core.edition import Command, Edition
 from agent.core.editions import BY_START
 from agent.core.errors import RemoteProtocolError
 from agent.core.field import U8, U16, Blob, Field, Items, Layout, Text
-from agent.core.packet import COMMAND, HEADER_SIZE, MAX_DATA_UNIT, PLAIN, STARTS, bcc, epoch_of
+from agent.core.packet import COMMAND, HEADER_SIZE, MAX_DATA_UNIT, PLAIN, STARTS, bcc
 from agent.core.parameters import ALARM_CONTROL, Codes, Control, Parameters
+from agent.explain_rows import Row, Rows
 from agent.jsonrows import named_bits, reserved_mask
-from agent.jsonvalues import physical, text_of
-from agent.labels import chinese, english, flag, label, word
+from agent.labels import flag, label, language, word
+from agent.texttable import print_table
 
+_SHOWN_ITEMS = 4  # of a list of numbers
+_SHOWN_BYTES = 16  # of a row
+_HEADINGS = {
+    "en": ("offset", "bytes", "field", "Chinese", "raw", "value", "unit", "meaning", "clause"),
+    "zh": ("偏移", "字节", "英文名称", "名称", "原始值", "物理值", "单位", "含义", "条款"),
+}
+_MORE = {"en": "{count} more to offset {last} (--all)", "zh": "还有{count}项,至偏移{last} (--all)"}
 _START = Text("start", 2)
 _COMMAND = Field("command", U8, hi=255, sentinel=False)
 _RESPONSE = Field("response", U8, hi=255, sentinel=False)
@@ -28,29 +36,6 @@ _ENCRYPTION = Field("encryption", U8, hi=255, sentinel=False)
 _LENGTH = Field("length", U16, "byte", hi=MAX_DATA_UNIT, sentinel=False)
 _BODY_TYPE = Field("body_type", U8, hi=255, sentinel=False)
 _PARAMETER_ID = Field("id", U8, hi=255, sentinel=False)
-_BEIJING = timedelta(hours=8)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Some bytes and their meaning. `path`: their place in the JSON form of the packet; `listed`: one of a list of numbers."""
-
-    offset: int
-    data: bytes
-    path: str
-    english: str
-    chinese: str
-    raw: int | None
-    value: Any
-    unit: str
-    meaning: str
-    clause: str
-    listed: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """For scripts; `bytes` in hexadecimal."""
-        names = ("path", "english", "chinese", "raw", "value", "unit", "meaning", "clause")
-        return {"offset": self.offset, "bytes": self.data.hex()} | {name: getattr(self, name) for name in names}
 
 
 @dataclass(slots=True)
@@ -64,7 +49,7 @@ class Explanation:
 def explain(raw: bytes, lang: str) -> Explanation:
     """Explain the bytes of one packet, whole or not; `lang` ("zh", "en") is the language of the meanings."""
     out = Explanation()
-    rows = _Rows(out.rows, raw, lang)
+    rows = Rows(out.rows, raw, lang)
     end = len(raw)  # of the data unit
     try:
         header = _header(rows)
@@ -100,7 +85,7 @@ class _Header:
     size: int
 
 
-def _header(rows: "_Rows") -> _Header:
+def _header(rows: Rows) -> _Header:
     raw = rows.data
     if len(raw) > 1 and raw[:2] not in STARTS:
         raise RemoteProtocolError("no start mark ## or $$", "6.2", 0, raw)
@@ -121,7 +106,7 @@ def _header(rows: "_Rows") -> _Header:
     return _Header(edition, command, response, encryption, size)
 
 
-def _unit(rows: "_Rows", header: _Header, whole: bool) -> None:
+def _unit(rows: Rows, header: _Header, whole: bool) -> None:
     """The data unit; an answer may hold nothing, the time alone, the whole unit, or something of its own."""
     edition, command = header.edition, header.command
     size = len(rows.data) - rows.offset
@@ -141,7 +126,7 @@ def _unit(rows: "_Rows", header: _Header, whole: bool) -> None:
             rows.bytes("data_unit", len(rows.data), "6.2")
 
 
-def _content(rows: "_Rows", edition: Edition, command: Command, response: int) -> None:
+def _content(rows: Rows, edition: Edition, command: Command, response: int) -> None:
     if command.timed:
         rows.time()
     layout = command.rows(response)
@@ -152,7 +137,7 @@ def _content(rows: "_Rows", edition: Edition, command: Command, response: int) -
     rows.bytes("rest", len(rows.data), command.clause)
 
 
-def _bodies(rows: "_Rows", edition: Edition) -> None:
+def _bodies(rows: Rows, edition: Edition) -> None:
     position = 0
     while rows.offset < len(rows.data):
         layout = edition.body(rows.data[rows.offset])
@@ -164,7 +149,7 @@ def _bodies(rows: "_Rows", edition: Edition) -> None:
         position += 1
 
 
-def _layout(rows: "_Rows", layout: Layout, clause: str, path: str) -> None:
+def _layout(rows: Rows, layout: Layout, clause: str, path: str) -> None:
     raws: dict[str, int] = {}
     for row in layout.rows:
         place = path + row.name
@@ -188,7 +173,7 @@ def _layout(rows: "_Rows", layout: Layout, clause: str, path: str) -> None:
             _control(rows, row, layout.name, clause)
 
 
-def _items(rows: "_Rows", layout: Layout, row: Items, clause: str, path: str) -> None:
+def _items(rows: Rows, layout: Layout, row: Items, clause: str, path: str) -> None:
     count = rows.number(row.count, layout.name, clause, path + "_count")
     if count in (row.count.invalid, row.count.abnormal):
         return
@@ -200,14 +185,14 @@ def _items(rows: "_Rows", layout: Layout, row: Items, clause: str, path: str) ->
             rows.number(row.item, layout.name, clause, place, listed=True)
 
 
-def _codes(rows: "_Rows", row: Codes, table: str, clause: str) -> None:
+def _codes(rows: Rows, row: Codes, table: str, clause: str) -> None:
     count = rows.number(row.count, table, clause, "codes_count")
     length = rows.number(row.length, table, clause, "code_length")
     for position in range(count if length else 0):
         rows.text(Text("codes", length), table, clause, f"codes[{position}]")
 
 
-def _parameters(rows: "_Rows", row: Parameters, table: str, clause: str) -> None:
+def _parameters(rows: Rows, row: Parameters, table: str, clause: str) -> None:
     count = rows.number(row.count, table, clause, "parameters_count")
     lengths: dict[int, int] = {}
     for position in range(0 if count in (row.count.invalid, row.count.abnormal) else count):
@@ -228,7 +213,7 @@ def _parameters(rows: "_Rows", row: Parameters, table: str, clause: str) -> None
             lengths[number] = rows.number(item, table, clause, path + ".value")
 
 
-def _control(rows: "_Rows", row: Control, table: str, clause: str) -> None:
+def _control(rows: Rows, row: Control, table: str, clause: str) -> None:
     names = labels.CONTROLS.get(rows.data[rows.offset], ("", "")) if rows.offset < len(rows.data) else ("", "")
     control = rows.number(row.command, table, clause, "control", names[rows.lang == "zh"])
     left = len(rows.data) - rows.offset
@@ -239,7 +224,7 @@ def _control(rows: "_Rows", row: Control, table: str, clause: str) -> None:
         rows.text(Text("arguments", left), table, clause, "arguments")
 
 
-def _bits(rows: "_Rows", layout: Layout, row: Field) -> str:
+def _bits(rows: Rows, layout: Layout, row: Field) -> str:
     """What the bits of the next field say; nothing when the data end before it."""
     if rows.offset + row.size > len(rows.data):
         return ""
@@ -259,77 +244,50 @@ def _bits(rows: "_Rows", layout: Layout, row: Field) -> str:
     return ", ".join(said)
 
 
-class _Rows:
-    """Appends a row for the next bytes; RemoteProtocolError when `data` end before it."""
+def print_explanation(raw: bytes, lang: str | None = None, everything: bool = False) -> RemoteProtocolError | None:
+    """Print the explanation of `raw` as a table; lists and contents are cut short unless `everything`. Returns the fault."""
+    lang = language(lang)
+    explanation = explain(raw, lang)
+    print_table(_HEADINGS[lang], "rlllrrlll", _lines(explanation.rows, lang, everything))
+    return explanation.fault
 
-    def __init__(self, rows: list[Row], data: bytes, lang: str) -> None:
-        self.rows = rows
-        self.data = data
-        self.lang = lang
-        self.offset = 0
 
-    def _add(self, end: int, name: str, table: str, path: str, clause: str, **more: Any) -> None:
-        filled = {"raw": None, "value": None, "unit": "", "meaning": ""} | more
-        number = f" {int(path[path.rindex('[') + 1 : -1]) + 1}" if path.endswith("]") else ""
-        names = english(name) + number, (chinese(name, table) or "") + number
-        self.rows.append(Row(self.offset, self.data[self.offset : end], path, *names, clause=clause, **filled))
-        self.offset = end
+def _lines(rows: list[Row], lang: str, everything: bool) -> Iterator[tuple[str, ...]]:
+    run: list[Row] = []
+    for row in [*rows, None]:
+        if row is not None and row.listed and (not run or _list_of(run[0]) == _list_of(row)):
+            run.append(row)
+            continue
+        shown = len(run) if everything or len(run) <= _SHOWN_ITEMS + 1 else _SHOWN_ITEMS
+        yield from (_cells(item, everything) for item in run[:shown])
+        if run[shown:]:
+            text = _MORE[lang].format(count=len(run) - shown, last=run[-1].offset)
+            yield (str(run[shown].offset), "…", text, "", "", "", "", "", run[-1].clause)
+        run = [row] if row is not None and row.listed else []
+        if row is not None and not row.listed:
+            yield _cells(row, everything)
 
-    def number(
-        self,
-        row: Field,
-        table: str,
-        clause: str,
-        path: str,
-        meaning: str = "",
-        words: dict[int, str] | None = None,
-        negative: bool = False,
-        listed: bool = False,
-    ) -> int:
-        """One integer; `words` for a row that has none of its own. Returns the raw value."""
-        raw, end = row.decode(self.data, self.offset)
-        value: Any = None
-        words = row.words or words or {}
-        if raw in words:
-            meaning = word(words[raw], self.lang, table)
-        elif meaning or row.bits or row.flags:
-            pass  # the caller has said it all
-        elif row.lo <= raw <= row.hi and not row.words:
-            value = f"{raw:0{2 * row.size}x}" if row.hexadecimal else physical(row, raw)
-            value = -value if negative else value
-        elif raw in (row.invalid, row.absent):
-            meaning = word("invalid", self.lang)
-        elif raw == row.abnormal:
-            meaning = word("abnormal", self.lang)
-        else:
-            meaning = f"{word('illegal', self.lang)} {row.lo}..{row.hi}"
-        unit = row.unit if value is not None else ""
-        self._add(end, row.name, table, path, clause, raw=raw, value=value, unit=unit, meaning=meaning, listed=listed)
-        return raw
 
-    def text(self, row: Text, table: str, clause: str, path: str, meaning: str = "") -> None:
-        """Text of a fixed size; none at all when the size is 0."""
-        data, end = row.decode(self.data, self.offset)
-        if data:
-            shown = text_of(data, padded=True)
-            value = shown if isinstance(shown, str) else None
-            self._add(end, row.name, table, path, clause, value=value, meaning=meaning)
+def _list_of(row: Row) -> str:
+    return row.path[: row.path.rindex("[")]
 
-    def bytes(self, name: str, end: int, clause: str, table: str = "", path: str = "", strict: bool = False) -> None:
-        """Bytes without further meaning up to `end`; `strict`: they must all be there."""
-        if strict and end > len(self.data):
-            raise RemoteProtocolError(f"data end inside {name}", clause, self.offset, self.data)
-        if end > self.offset:
-            self._add(end, name, table, path or name, clause)
 
-    def time(self) -> None:
-        """The six time bytes."""
-        end = self.offset + TIME_SIZE
-        if end > len(self.data):
-            raise RemoteProtocolError("data end inside the time", "6.4", self.offset, self.data)
-        try:
-            moment = datetime.fromtimestamp(epoch_of(self.data, self.offset), UTC) + _BEIJING
-            value, meaning = f"{moment:%Y-%m-%d %H:%M:%S}", "UTC+8"
-        except RemoteProtocolError:
-            value, meaning = None, word("impossible", self.lang)
-        self._add(end, "time", "", "collected_at", "6.4", value=value, meaning=meaning)
+def _cells(row: Row, everything: bool) -> tuple[str, ...]:
+    data = row.data.hex().upper()
+    if len(row.data) > _SHOWN_BYTES + 1 and not everything:
+        data = f"{data[: 2 * _SHOWN_BYTES]}… ({len(row.data)})"
+    return (
+        str(row.offset),
+        data,
+        row.english,
+        row.chinese,
+        _text(row.raw),
+        _text(row.value),
+        row.unit,
+        row.meaning,
+        row.clause,
+    )
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -126,8 +126,7 @@ class Outbox:
             if lock is not None:
                 os.close(lock)
             raise
-        if kernel_boot is None:
-            kernel_boot = outbox_file.kernel_boot_id()
+        kernel_boot = outbox_file.kernel_boot_id() if kernel_boot is None else kernel_boot
         limits = _Limits(keep_days * DAY_S, reissue_days * DAY_S, int(max_mb * 1_000_000))
         return cls(path, lock, db, stored, limits, wall_s, kernel_boot)
 
@@ -158,10 +157,7 @@ class Outbox:
                 if self._late and not was_late:
                     log.warning("samples dropped: second=%s is not later than last=%s", second, self._last_second)
             if not self._late:
-                row = Row(
-                    self._next_id, self.boot, new.monotonic_ms, second, new.edition, new.vin, new.part, new.bodies
-                )
-                kept.append(row)
+                kept.append(Row(self._next_id, self.boot, *msgspec.structs.astuple(new)))
                 self._next_id += 1
         return kept
 
@@ -172,9 +168,7 @@ class Outbox:
             try:
                 # Filtered while reading: a limit in the query would count the rows in flight.
                 with contextlib.closing(self._db.execute(_PENDING, (after_id,))) as records:
-                    for record in records:
-                        if len(found) == limit:
-                            return found
+                    while len(found) < limit and (record := records.fetchone()):
                         if record[0] not in self._waiting.verdicts and record[0] not in skip:
                             found.append(Row(*record))
             except sqlite3.Error as error:
@@ -395,11 +389,7 @@ class Outbox:
         now_s = self._wall_s()
         if self._complained_s is None or abs(now_s - self._complained_s) >= COMPLAINT_S:
             self._complained_s = now_s
-            rows = sum(1 for _ in self._waiting.rows())
+            rows, path = sum(1 for _ in self._waiting.rows()), self.path
             log.error(
-                "outbox cannot write, rows are kept in memory: path=%s error=%s rows=%d lost=%d",
-                self.path,
-                error,
-                rows,
-                lost,
+                "outbox cannot write, rows wait in memory: path=%s error=%s rows=%d lost=%d", path, error, rows, lost
             )

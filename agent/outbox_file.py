@@ -179,20 +179,24 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+def _translated(error: OSError, path: Path) -> OSError | OutboxError:
+    return error if is_disk_fault(error) else OutboxError(str(path), _why(error, path))
+
+
 def _make_private(path: Path) -> None:
     """Create the file when it is missing; SQLite gives its side files the mode of the file.
 
     An existing file is not opened here: closing any descriptor of it would drop the locks of SQLite's connections.
     """
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
         if not path.exists():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         elif path.stat().st_mode & 0o777 != 0o600:
             path.chmod(0o600)
     except OSError as error:
-        if is_disk_fault(error):
-            raise
-        raise OutboxError(str(path), _why(error, path)) from error
+        raise _translated(error, path) from error
 
 
 def _lay_out_wal(path: Path) -> None:
@@ -204,8 +208,10 @@ def _lay_out_wal(path: Path) -> None:
     wal = path.with_name(path.name + "-wal")
     try:
         descriptor = os.open(wal, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError:  # it is there already; or SQLite will say better what is wrong
+    except FileExistsError:
         return
+    except OSError as error:
+        raise _translated(error, path) from error
     try:
         os.write(descriptor, bytes(WAL_BYTES))
         os.fdatasync(descriptor)
@@ -292,8 +298,11 @@ def _stored_without_writing(path: Path, error: sqlite3.Error | OSError) -> Store
     if not path.exists() or not path.stat().st_size:
         raise OutboxError(str(path), f"cannot be created: {error}: free space, or set another [outbox] path") from error
     log.error("outbox cannot be opened for writing, rows are kept in memory: path=%s error=%s", path, error)
-    with contextlib.closing(_peek(path)) as db:
-        stored = _stored(db)
+    try:
+        with contextlib.closing(_peek(path)) as db:
+            stored = _stored(db)
+    except sqlite3.Error as unreadable:
+        raise OutboxError(str(path), f"cannot be read: {unreadable}: check the disk") from unreadable
     wal = path.with_name(path.name + "-wal")
     if wal.exists() and wal.stat().st_size:
         # Rows of the write-ahead log are not visible here: leave room for more than it can hold.

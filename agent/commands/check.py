@@ -20,7 +20,6 @@ MB = 1_000_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config", required=True, metavar="FILE", help="configuration (TOML)")
     parser.add_argument("--json", action="store_true", help="the same as one JSON object")
-    parser.add_argument("--lang", choices=("en", "zh"), help="language of item names (default: the locale's)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,20 +100,15 @@ def _as_dict(mapping: "CompiledMapping", coverage: "Coverage", warnings: list[st
     return {"mapping": mapping.name, "items": items, "warnings": warnings, **msgspec.to_builtins(coverage)}
 
 
-def _print(
-    config: "Config", mapping: "CompiledMapping", coverage: "Coverage", warnings: list[str], lang: str | None
-) -> None:
+def _print(config: "Config", mapping: "CompiledMapping", coverage: "Coverage", warnings: list[str], lang: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from agent.labels import language
-
-    chosen = language(lang)
     table = Table(box=None, pad_edge=False, title=f"{mapping.name}: items of GB/T 32960.3-{config.vehicle.edition}")
     for head in ("item", "", "from", "converted", "sent when unknown"):
         table.add_column(head, overflow="fold")
     for item in mapping.items:
-        table.add_row(_name(item, chosen), _mark(item), _source(item), item.conversion, item.unknown)
+        table.add_row(_name(item, lang), _mark(item), _source(item), item.conversion, item.unknown)
     # A pipe has no width: nothing is to be folded for it.
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     console.print(table)

@@ -7,7 +7,7 @@ from typing import Any
 from agent.commands import add_packets_argument, print_json
 
 NAME = "decode"
-HELP = "Print packets as JSON, one object a line; exit 1 when one is damaged"
+HELP = "print packets as JSON, one object a line"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

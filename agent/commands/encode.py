@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NAME = "encode"
-HELP = "Print the packets that JSON lines (the form of decode) describe, in hexadecimal; exit 1 when one is faulty"
+HELP = "print the packets that JSON lines describe, in hexadecimal"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

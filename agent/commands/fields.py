@@ -4,14 +4,14 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from agent.commands import print_json, print_table
+from agent.commands import print_json
 
 if TYPE_CHECKING:
     from agent.core.edition import Edition
     from agent.fieldtable import FieldRow
 
 NAME = "fields"
-HELP = "Show every field of an edition of GB/T 32960, or count them"
+HELP = "show every field of an edition of GB/T 32960, or count them"
 
 _HEADINGS = {
     "en": ("body", "field", "Chinese", "bytes", "unit", "per unit", "offset", "range", "counts", "sentinels", "clause"),
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
 def _print_count(edition: "Edition", lang: str, as_json: bool) -> None:
     from agent.fieldtable import count_items
     from agent.labels import body
+    from agent.texttable import print_table
 
     platform, annex = count_items(edition)
     total = sum(platform.values())
@@ -61,6 +62,7 @@ def _print_count(edition: "Edition", lang: str, as_json: bool) -> None:
 def _print_fields(edition: "Edition", lang: str, as_json: bool) -> None:
     from agent.fieldtable import field_rows
     from agent.labels import chinese
+    from agent.texttable import print_table
 
     rows = field_rows(edition)
     if as_json:

@@ -2,14 +2,22 @@
 
 import argparse
 import json
-import sys
-import time
-import tomllib
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 NAME = "outbox"
 HELP = "show what became of every second sampled; send refused rows again"
+
+_BEIJING = timezone(timedelta(hours=8))  # the time of the packets
+_FATES = (
+    ("not due", "not_due"),
+    ("pending", "pending"),
+    ("sent live", "live"),
+    ("sent late", "reissued"),
+    ("refused", "refused"),
+    ("expired", "expired"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,43 +32,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it beside a running agent, without its lock: 0 done, 1 if the outbox cannot be read, 2 for a wrong file."""
+    """Do it beside a running agent, without its lock; OutboxError if the file cannot be used."""
     from agent import outbox_ledger
-    from agent.errors import ConfigError, OutboxError
+    from agent.config import load_config
 
-    try:
-        path: Path = args.path or _configured_path(args.config)
-        with outbox_ledger.visit(path, write=args.action == "retry") as db:
-            if args.action == "retry":
-                result: dict[str, Any] = {"retried": outbox_ledger.retry_refused(db)}
-            else:
-                result = outbox_ledger.read_stats(db)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except OutboxError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if args.json:
-        print(json.dumps(result))
-    elif args.action == "retry":
-        print(f"{result['retried']} refused rows will be sent again")
-    else:
-        print("\n".join(_lines(result)))
+    if args.path is None:
+        config = load_config(args.config)
+        args.path = config.path(config.outbox.path)
+    with outbox_ledger.visit(args.path, write=args.action == "retry") as db:
+        if args.action == "retry":
+            result: dict[str, Any] = {"retried": outbox_ledger.retry_refused(db)}
+            text = f"{result['retried']} refused rows will be sent again"
+        else:
+            result = outbox_ledger.read_stats(db)
+            text = "\n".join(_lines(result))
+    print(json.dumps(result) if args.json else text)
     return 0
-
-
-def _configured_path(config: Path) -> Path:
-    """Give `[outbox] path`; a relative one is relative to the configuration file."""
-    from agent.errors import ConfigError
-
-    try:
-        path = tomllib.loads(config.read_text(encoding="utf-8"))["outbox"]["path"]
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(str(config), [str(error)]) from error
-    except (KeyError, TypeError) as error:
-        raise ConfigError(str(config), ["[outbox] path is missing: give the file, or use --path"]) from error
-    return config.parent / str(path)
 
 
 def _lines(stats: dict[str, Any]) -> list[str]:
@@ -75,17 +62,6 @@ def _lines(stats: dict[str, Any]) -> list[str]:
         for flag, n in sorted(stats["refused_by_flag"].items())
     ]
     if stats["oldest_pending"] is not None:
-        oldest = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(stats["oldest_pending"]))
-        lines.append(f"oldest pending row: {oldest}")
+        lines.append(f"oldest pending row: {datetime.fromtimestamp(stats['oldest_pending'], _BEIJING).isoformat()}")
     lines.append(f"boots: {len(stats['boots'])}; used: {stats['used_bytes'] / 1e6:.1f} MB")
     return lines
-
-
-_FATES = (
-    ("not due", "not_due"),
-    ("pending", "pending"),
-    ("sent live", "live"),
-    ("sent late", "reissued"),
-    ("refused", "refused"),
-    ("expired", "expired"),
-)

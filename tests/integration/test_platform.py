@@ -280,14 +280,15 @@ async def test_a_platform_that_does_not_read_takes_what_the_kernel_takes_and_no_
 
 @scene
 async def test_a_peer_that_does_not_read_its_answers_is_not_read_either(tmp_path: Path) -> None:
-    async with bench(tmp_path, POLICIES["each"]) as made:
+    body = b"\x80" + (60_000).to_bytes(2, "big") + bytes(60_000)
+    report = build_packet(b"##", 2, COMMAND, LOGIN[4:21], 1, REALTIME[24:30] + body)
+    async with bench(tmp_path, POLICIES["long"]) as made:
         peer = await made.connect()
         peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        sent = await write_until_stuck(peer, HEARTBEAT * 4_000, 200)
-        assert sent < 200
+        assert await write_until_stuck(peer, report, 1000) < 1000
         read = made.platform.counters.packets
         other = await made.connect()
-        await other.ask(LOGIN, LOGIN_ANSWER)
+        await other.ask(HEARTBEAT, HEARTBEAT_ANSWER)
         assert made.platform.counters.packets == read + 1
         peer.writer.transport.abort()
 

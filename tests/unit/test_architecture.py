@@ -21,12 +21,21 @@ LAYERS = {
     "errors": 1,
     **dict.fromkeys(("clock", "labels", "progress"), 2),
     **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "health", "packetjson"), 3),
-    **dict.fromkeys(("collect", "replay", "uplink"), 4),
+    **dict.fromkeys(("collect", "coverage", "explain", "replay", "uplink"), 4),
     "app": 5,
     **dict.fromkeys(("cli", "commands", "board"), 6),
 }
 # Modules that are a part of an area without carrying its name, by how their names begin.
-PART_OF = {"dbcfile": "signalmap", "units": "signalmap", "map": "signalmap", "canlog": "canbus", "json": "packetjson"}
+PART_OF = {
+    "dbcfile": "signalmap",
+    "units": "signalmap",
+    "map": "signalmap",
+    "canlog": "canbus",
+    "json": "packetjson",
+    "hexinput": "packetjson",
+    "fieldtable": "explain",
+    "texttable": "explain",
+}
 
 agent_modules = pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("agent.")])
 every_module = pytest.mark.parametrize("name", MODULES)
