@@ -23,6 +23,7 @@ MESSAGES = """BO_ 256 BMS: 8 A
 BO_ 257 Cells: 8 A
  SG_ Cell1 : 0|16@1+ (0.001,0) [0|0] "V" A
  SG_ Real : 32|32@1- (1,0) [0|0] "" A
+ SG_ Vast : 16|8@1+ (1e-999999999,0) [0|0] "" A
 BO_ 258 Twin: 8 A
  SG_ X : 0|8@1+ (1,0) [0|0] "" A
 BO_ 259 Twin: 8 A
@@ -69,11 +70,17 @@ def faults(folder: Path, sections: str, *, head: str = HEAD, edition: str = "201
         ('[vehicle]\nspeed = { signal = "b.BMS.Bare", offset = 300 }\n', "no raw of b.BMS.Bare lies in 0..220 km/h"),
         ('[vehicle]\nsoc = { signal = "b.BMS.Soc", sign = 2 }\n', "vehicle.soc.sign: is 2; allowed are 1 and -1"),
         ('[vehicle]\nsoc = { signal = "b.BMS.Soc", factor = 0 }\n', "vehicle.soc.factor: must not be 0"),
-        ('[vehicle]\nsoc = { signal = "b.BMS.Soc", factor = nan }\n', "vehicle.soc.factor: is NaN; a number is needed"),
+        (
+            '[vehicle]\nsoc = { signal = "b.BMS.Soc", factor = nan }\n',
+            "vehicle.soc.factor: NaN is not within 1e-60..1e60",
+        ),
         (
             '[vehicle]\nspeed = { expression = "b.BMS.Mph +" }\n',
             "vehicle.speed.expression: column 12: not an expression",
         ),
+        ("[vehicle]\nspeed = { constant = 1e999999999 }\n", "constant: 1E+999999999 is not within 1e-60..1e60"),
+        ('[vehicle]\nspeed = { expression = "2 * 1e999999999" }\n', "column 5: 1e999999999 is not within 1e-60..1e60"),
+        ('[vehicle]\nspeed = "b.Cells.Vast"\n', "factor or offset in the DBC: 1e-999999999 is not within"),
         ('[vehicle]\nspeed = { expression = "b.BMS.Mhp" }\n', "column 1: b.BMS has no signal Mhp (did you mean Mph?)"),
         (
             '[vehicle]\nrun_mode = { expression = \'"ev" if 1 else "fuel"\' }\n',
