@@ -3,6 +3,7 @@
 set -eu
 
 unset CDPATH
+umask 022 # the service reads what root installs
 here=$(cd "$(dirname "$0")" && pwd)
 
 usage() {
@@ -186,7 +187,11 @@ install_configuration() {
     fi
     draft=$(mktemp -d)
     trap 'rm -rf "$draft"' EXIT
-    "$new/bin/python" "$new/bin/tbox" init "$draft" >/dev/null || die 1 "failed: tbox init $draft"
+    "$new/bin/python" "$new/bin/tbox" init "$draft" --interface socketcan >/dev/null 2>&1 ||
+        die 1 "failed: tbox init $draft --interface socketcan"
+    # The service may write below /var/lib/tbox only.
+    sed -i 's|^path = "tbox.db"|path = "/var/lib/tbox/tbox.db"|' "$draft/tbox.toml"
+    grep -q '^path = "/var/lib/tbox/tbox.db"' "$draft/tbox.toml" || die 1 "tbox init wrote no outbox path to set"
     for file in "$draft"/*; do
         if [ -e "$etc/${file##*/}" ]; then continue; fi
         run cp "$file" "$etc/"

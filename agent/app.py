@@ -28,7 +28,9 @@ from agent.uplink import Uplink, UplinkSettings
 
 log = logging.getLogger(__name__)
 
-WARM_UP_MS = 500  # buses are heard so long before the first sample, or it would lack whatever had no turn yet
+# The login goes out so long before the first sample: the buses are heard meanwhile, or the first report would lack whatever
+# had no turn yet; and the report finds the session ready.
+LEAD_MS = 500
 HEALTH_MS = 60_000
 WINDOW_NONE = 20_000  # rows in flight at most; what one lost link may repeat
 WINDOW_EACH = 64
@@ -114,10 +116,15 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             for bus in buses:
                 group.create_task(bus.run(), name=f"bus {bus.settings.name}")
-            await self._clock.sleep_until(self._clock.now() + WARM_UP_MS)
+            await self._clock.sleep_until(self._first_sample() - LEAD_MS)
             group.create_task(self.uplink.run(), name="uplink")
             group.create_task(self.collector.run(), name="collect")
             group.create_task(self._watch(buses), name="health")
+
+    def _first_sample(self) -> int:
+        """The first whole second at which the buses will have been heard for `LEAD_MS`."""
+        first = self._clock.next_second()
+        return first if first >= self._clock.now() + LEAD_MS else first + 1000
 
     def _make_buses(self) -> list[CanBus]:
         indexes = {name: index for index, name in enumerate(self.mapping.buses)}

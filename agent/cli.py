@@ -17,7 +17,7 @@ from agent import __version__
 from agent.errors import AgentError, ConfigError
 from agent.labels import LANGUAGES, language
 
-COMMANDS = ("decode", "encode", "explain", "fields", "init", "replay", "run")
+COMMANDS = ("init", "check", "run", "replay", "decode", "encode", "explain", "fields", "outbox")
 LEVELS = ("debug", "info", "warning", "error")
 BROKEN_PIPE = 141  # as a shell sees a program that SIGPIPE ended
 INTERRUPTED = 130
@@ -41,7 +41,7 @@ def run_program(name: str, description: str, package: str, commands: Sequence[st
     parser = _parser(name, description, package, commands, arguments)
     args = parser.parse_args(arguments)
     args.lang = language(args.lang)
-    set_up_logging("debug" if args.verbose else args.log_level)
+    set_up_logging("debug" if args.verbose else args.log_level or "warning")
     # A terminal that cannot show Chinese shows question marks, it does not end the program.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -65,7 +65,7 @@ def _parser(
 ) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=name, description=description)
     parser.add_argument("--version", action="version", version=f"{name} {__version__}")
-    _add_general(parser, lang=None, verbose=False, log_level="warning")
+    _add_general(parser, lang=None, verbose=False, log_level=None)
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     called = [argument for argument in arguments if argument in commands][:1]
     for command in called or commands:
@@ -78,12 +78,17 @@ def _parser(
     return parser
 
 
-def _add_general(parser: argparse.ArgumentParser, lang: str | None, verbose: bool | str, log_level: str) -> None:
+def _add_general(parser: argparse.ArgumentParser, lang: str | None, verbose: bool | str, log_level: str | None) -> None:
     """Options of every command, before or behind its name."""
     group = parser.add_argument_group("general")
     group.add_argument("--lang", choices=LANGUAGES, default=lang, help="language of names (default: by the locale)")
     group.add_argument("-v", "--verbose", action="store_true", default=verbose, help="same as --log-level debug")
-    group.add_argument("--log-level", choices=LEVELS, default=log_level, help="log to stderr from this level on")
+    group.add_argument(
+        "--log-level",
+        choices=LEVELS,
+        default=log_level,
+        help="log to stderr from this level on (default: warning; run: as configured)",
+    )
 
 
 if __name__ == "__main__":

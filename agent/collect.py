@@ -105,6 +105,7 @@ class Collector:
         ]
         sampled, not_due = self._sampled, self._not_due
         self._sampled = self._not_due = 0
+        log.info("report second=%d parts=%d bytes=%d", second, len(rows), sum(len(row.bodies) for row in rows))
         ids = await self._outbox.append(rows, sampled, not_due)
         if len(ids) == len(rows):  # the outbox itself drops a second that the process before this one has had
             self._appended(ids, rows)

@@ -4,7 +4,7 @@ The only module that imports cantools.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
@@ -75,13 +75,19 @@ class Dbc:
 def _printed_factors(text: str) -> dict[tuple[int, int, int, int], list[tuple[str, str]]]:
     """(identifier, start, length, byte order) -> printed (factor, offset) pairs; pages may share their bits."""
     found: dict[tuple[int, int, int, int], list[tuple[str, str]]] = {}
-    heads = [*_MESSAGE.finditer(text)]
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
-        end = following.start() if following else len(text)
-        for match in _SIGNAL.finditer(text, head.end(), end):
-            start, length, order = (int(part) for part in re.split(r"[|@]", match["bits"]))
-            found.setdefault((int(head[1]), start, length, order), []).append((match["factor"], match["offset"]))
+    for frame_id, match in _signal_lines(text):
+        start, length, order = (int(part) for part in re.split(r"[|@]", match["bits"]))
+        found.setdefault((frame_id, start, length, order), []).append((match["factor"], match["offset"]))
     return found
+
+
+def _signal_lines(text: str) -> Iterator[tuple[int, re.Match[str]]]:
+    """Every SG_ line with the identifier of its BO_."""
+    heads = [*_MESSAGE.finditer(text)]
+    ends = [head.start() for head in heads[1:]] + [len(text)]
+    for head, end in zip(heads, ends, strict=False):
+        for match in _SIGNAL.finditer(text, head.end(), end):
+            yield int(head[1]), match
 
 
 def load_dbc(path: str, data: bytes, lenient: bool) -> Dbc:
@@ -174,7 +180,7 @@ def _repaired(text: str) -> tuple[str, list[str]]:
     change(_LOOSE_COMMENT, drop, "CM_ that names neither BO_ nor SG_ ignored")
     change(_SHORT_ID, widen, "29-bit identifier written without bit 31, taken as extended")
     change(_DIGIT_NAME, lambda match: f"{match[1]}_{match[2]}", "signal name starts with a digit, _ put before it")
-    known = _signal_names(text)
+    known = {(frame_id, match["name"]) for frame_id, match in _signal_lines(text)}
     for pattern, keyword in ((_VALUES, "VAL_"), (_FLOATS, "SIG_VALTYPE_")):
         change(
             pattern,
@@ -182,12 +188,3 @@ def _repaired(text: str) -> tuple[str, list[str]]:
             f"{keyword} of a signal that does not exist ignored",
         )
     return text, repairs
-
-
-def _signal_names(text: str) -> set[tuple[int, str]]:
-    names: set[tuple[int, str]] = set()
-    heads = [*_MESSAGE.finditer(text)]
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
-        end = following.start() if following else len(text)
-        names.update((int(head[1]), match["name"]) for match in _SIGNAL.finditer(text, head.end(), end))
-    return names

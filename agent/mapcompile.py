@@ -252,12 +252,12 @@ class Bodies:
                 derived[row.name] = source
         table = {key: value for key, value in table.items() if value is not None}
         node = self.node(body, path, layout, table, names)
-        if body == "drive_motors" and "state" not in table:
-            derive_motor_state(self, path, layout)
-            derived["state"] = "torque and speed"
         for name, source in derived.items():
-            if name == "state" or self.origins[f"{path}.{name}"].kind != "absent":
+            if self.origins[f"{path}.{name}"].kind != "absent":
                 self.derived(f"{path}.{name}", source)
+        if body == "drive_motors" and "state" not in table and {"torque", "speed"} <= set(table):
+            derive_motor_state(self, path, layout)
+            self.derived(f"{path}.state", "torque and speed")
         outs = dict(node["fields"])
         for name, first, length in node["lists"]:
             self.lists.setdefault((body, name), []).append([outs.get("number", values.new(1)), first, length])

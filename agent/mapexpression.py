@@ -53,7 +53,7 @@ def parse_expression(text: str, signal: Callable[[str], int], words: dict[str, F
     try:
         expression = ast.parse(plain, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        column = getattr(error, "offset", None) or 1
+        column = getattr(error, "offset", None) or len(text) + 1  # 0: behind the end
         raise ExpressionError(column, f"not an expression ({getattr(error, 'msg', None) or error})") from error
     return _Parser(plain, references, signal, words).tree(expression, True, 0)
 

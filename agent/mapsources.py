@@ -156,6 +156,12 @@ class Sources:
             raise LookupError(f"{place.label} has factor 0 in the DBC")
         if place.is_float and signal.length not in (16, 32, 64):
             raise LookupError(f"{place.label} is a float of {signal.length} bits; 16, 32 and 64 are known")
+        for name, ids in _chain(frame, signal):
+            multiplexer = frame.signal(name)
+            if not any(value < 1 << multiplexer.length for value in ids):
+                raise LookupError(
+                    f"{place.label} is on page {ids[0]}, which {multiplexer.length} bits of {name} cannot name"
+                )
         if max(place.bits()) >= 8 * frame.message.length:
             raise LookupError(f"{place.label} does not fit in its message of {frame.message.length} bytes")
         return place
@@ -215,12 +221,7 @@ class Sources:
     def _slot(self, place: Place) -> int:
         """The source in which a signal is found: one per message and chain of multiplexer values."""
         frame = place.frame
-        chain: list[tuple[str, tuple[int, ...]]] = []
-        signal = place.signal
-        while signal.multiplexer_signal is not None:
-            chain.insert(0, (signal.multiplexer_signal, tuple(signal.multiplexer_ids or ())))
-            signal = frame.signal(signal.multiplexer_signal)
-        key = tuple(chain)
+        key = _chain(frame, place.signal)
         if key not in frame.slots:
             frame.slots[key] = len(self._rows)
             self._rows.append([frame.message.length, _timeout_ms(frame, key), [], [], [], []])
@@ -238,8 +239,7 @@ class Sources:
                 mask = EXTENDED | (_J1939_PGN if can_id >> 16 & 0xFF >= 240 else _J1939_PGN_TO_ONE)
             alive = None
             if frame.alive_counter:
-                bits = _bits(frame.signal(frame.alive_counter))
-                alive = [sum(1 << bit for bit in bits), max(bits) // 8 + 1]
+                alive = _masked(_bits(frame.signal(frame.alive_counter)))
             selectors = _selectors(frame.message, frame.slots)
             slot = frame.slots.get((), -1)
             messages.append([frame.bus, can_id, mask, frame.message.length, slot, selectors, alive, frame.checksum])
@@ -250,14 +250,31 @@ def _id_text(message: "Message") -> str:
     return f"0x{message.frame_id:X}{'x' if message.is_extended_frame else ''}"
 
 
-def _known_values(message: "Message", multiplexer: str) -> list[int]:
+def _chain(frame: Frame, signal: "Signal") -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The multiplexers above a signal, outermost first, each with the values that make way for it."""
+    chain: list[tuple[str, tuple[int, ...]]] = []
+    while signal.multiplexer_signal is not None:
+        chain.insert(0, (signal.multiplexer_signal, tuple(signal.multiplexer_ids or ())))
+        signal = frame.signal(signal.multiplexer_signal)
+    return tuple(chain)
+
+
+def _known_values(message: "Message", multiplexer: "Signal") -> list[int]:
+    """Every value of a multiplexer that the DBC describes; files also name values that its bits cannot hold."""
     values = {
         value
         for signal in message.signals
-        if signal.multiplexer_signal == multiplexer
+        if signal.multiplexer_signal == multiplexer.name
         for value in signal.multiplexer_ids or ()
     }
-    return sorted(values)
+    return sorted(value for value in values if value < 1 << multiplexer.length)
+
+
+def _masked(bits: list[int]) -> list[int]:
+    """[byte, mask, needed bytes] that pick the bits; byte -1: they lie in several, the mask is of the whole word."""
+    mask = sum(1 << bit for bit in bits)
+    first, last = min(bits) // 8, max(bits) // 8
+    return [first, mask >> 8 * first, last + 1] if first == last else [-1, mask, last + 1]
 
 
 def _selectors(message: "Message", slots: dict[tuple[Any, ...], int]) -> list[Row]:
@@ -266,11 +283,10 @@ def _selectors(message: "Message", slots: dict[tuple[Any, ...], int]) -> list[Ro
     for name in sorted({chain[0][0] for chain in slots if chain}):
         signal = next(signal for signal in message.signals if signal.name == name)
         bits = _bits(signal)
-        mask = sum(1 << bit for bit in bits)
-        byte = bits[0] // 8 if bits[0] // 8 == bits[-1] // 8 else -1
+        byte, mask, needed = _masked(bits)
         down = 8 * byte if byte >= 0 else 0
         cases = []
-        for value in _known_values(message, name):
+        for value in _known_values(message, signal):
             inside = {
                 chain: slot for chain, slot in slots.items() if chain and chain[0][0] == name and value in chain[0][1]
             }
@@ -278,7 +294,7 @@ def _selectors(message: "Message", slots: dict[tuple[Any, ...], int]) -> list[Ro
             here = [slot for chain, slot in inside.items() if len(chain) == 1]
             inner = _selectors(message, {chain[1:]: slot for chain, slot in inside.items() if len(chain) > 1})
             cases.append([spread >> down, here, inner])
-        rows.append([byte, mask >> down, max(bits) // 8 + 1, cases])
+        rows.append([byte, mask, needed, cases])
     return rows
 
 
@@ -289,7 +305,7 @@ def _timeout_ms(frame: Frame, chain: tuple[Any, ...]) -> int:
     cycle_ms = frame.message.cycle_time
     if not cycle_ms:
         return UNKNOWN_CYCLE_TIMEOUT_MS
-    pages = math.prod(len(_known_values(frame.message, name)) for name, _ in chain)
+    pages = math.prod(len(_known_values(frame.message, frame.signal(name))) for name, _ in chain)
     return min(max(CYCLES_TO_TIMEOUT * int(cycle_ms) * pages, MIN_TIMEOUT_MS), MAX_TIMEOUT_MS)
 
 

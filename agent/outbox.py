@@ -17,7 +17,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -38,6 +38,7 @@ FEW = 4  # this many buffered verdicts wait for the next append; more are a drai
 GROUP = 256  # verdicts of one transaction
 GROUP_AGE_MS = 1_000  # oldest verdict of a group that is still waiting
 CHECKPOINT_ROWS = 250  # changed rows between checkpoints: about 2 MB of write-ahead log
+OVERDUE_ROWS = 2_000  # so many when there is no idle moment, as in a drain
 COMPLAINT_S = 60  # between two complaints about the disk
 
 _PENDING = """SELECT id, boot, monotonic_ms, collected_at, edition, vin, part, bodies FROM rows
@@ -54,6 +55,12 @@ _VERDICT = """UPDATE rows SET state = ?1, flag = ?2, proven_at = ?3 WHERE id IN 
 _META = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
+class _Limits(NamedTuple):
+    keep_s: float
+    reissue_s: float
+    max_bytes: int
+
+
 class Outbox:
     """The store; every method is for the thread that called `open`."""
 
@@ -63,10 +70,7 @@ class Outbox:
         lock: int | None,
         db: sqlite3.Connection | None,
         stored: Stored,
-        *,
-        keep_days: float,
-        max_mb: float,
-        reissue_days: float,
+        limits: _Limits,
         wall_s: Callable[[], int],
         kernel_boot: str,
     ) -> None:
@@ -75,9 +79,7 @@ class Outbox:
         self.ignored_accepts = 0  # a second proof of a row, or proof of a row that is not there
         self._lock = lock
         self._db = db  # None: there was a disk fault when the file was to be opened
-        self._keep_s = keep_days * DAY_S
-        self._max_bytes = max_mb * 1_000_000
-        self._reissue_s = reissue_days * DAY_S
+        self._limits = limits
         self._wall_s = wall_s
         self._kernel_boot = kernel_boot
         self._started = wall_s()
@@ -124,10 +126,9 @@ class Outbox:
             if lock is not None:
                 os.close(lock)
             raise
-        if kernel_boot is None:
-            kernel_boot = outbox_file.kernel_boot_id()
-        limits = {"keep_days": keep_days, "max_mb": max_mb, "reissue_days": reissue_days}
-        return cls(path, lock, db, stored, **limits, wall_s=wall_s, kernel_boot=kernel_boot)
+        kernel_boot = outbox_file.kernel_boot_id() if kernel_boot is None else kernel_boot
+        limits = _Limits(keep_days * DAY_S, reissue_days * DAY_S, int(max_mb * 1_000_000))
+        return cls(path, lock, db, stored, limits, wall_s, kernel_boot)
 
     def append(self, rows: Iterable[NewRow], sampled: int, not_due: int) -> list[int]:
         """Store the rows and what was counted since the last append in one transaction; give the ids.
@@ -156,10 +157,7 @@ class Outbox:
                 if self._late and not was_late:
                     log.warning("samples dropped: second=%s is not later than last=%s", second, self._last_second)
             if not self._late:
-                row = Row(
-                    self._next_id, self.boot, new.monotonic_ms, second, new.edition, new.vin, new.part, new.bodies
-                )
-                kept.append(row)
+                kept.append(Row(self._next_id, self.boot, *msgspec.structs.astuple(new)))
                 self._next_id += 1
         return kept
 
@@ -170,9 +168,7 @@ class Outbox:
             try:
                 # Filtered while reading: a limit in the query would count the rows in flight.
                 with contextlib.closing(self._db.execute(_PENDING, (after_id,))) as records:
-                    for record in records:
-                        if len(found) == limit:
-                            return found
+                    while len(found) < limit and (record := records.fetchone()):
                         if record[0] not in self._waiting.verdicts and record[0] not in skip:
                             found.append(Row(*record))
             except sqlite3.Error as error:
@@ -249,12 +245,17 @@ class Outbox:
                 self._disk_refused(error)
         return {
             **ledger,
-            "max_bytes": int(self._max_bytes),
+            "max_bytes": self._limits.max_bytes,
             "in_memory": {"rows": len(waiting.rows), "sampled": waiting.sampled, "not_due": waiting.not_due},
             "buffered_verdicts": len(self._waiting.verdicts),
             "ignored_accepts": self.ignored_accepts,
             "disk_refuses": self._failing,
         }
+
+    @property
+    def overdue(self) -> bool:
+        """Say that `maintain` must not wait for an idle moment any longer: the write-ahead log grows."""
+        return self._changed_rows >= OVERDUE_ROWS and not self._failing
 
     def maintain(self) -> bool:
         """Do one slice (some milliseconds) of what can wait for an idle moment; True when there may be more.
@@ -287,11 +288,11 @@ class Outbox:
         return self._all_slices(self._prune)
 
     def _expire(self, db: sqlite3.Connection, at_least: int) -> int:
-        return outbox_space.expire(db, self._wall_s() - self._reissue_s, self._waiting.verdicts, at_least)
+        return outbox_space.expire(db, self._wall_s() - self._limits.reissue_s, self._waiting.verdicts, at_least)
 
     def _prune(self, db: sqlite3.Connection, at_least: int) -> int:
-        proven_before = self._wall_s() - self._keep_s
-        return outbox_space.prune(db, proven_before, self._max_bytes, self._waiting.verdicts, at_least)
+        proven_before = self._wall_s() - self._limits.keep_s
+        return outbox_space.prune(db, proven_before, self._limits.max_bytes, self._waiting.verdicts, at_least)
 
     def _all_slices(self, drop: Callable[[sqlite3.Connection, int], int]) -> int:
         self._flush()
@@ -388,11 +389,7 @@ class Outbox:
         now_s = self._wall_s()
         if self._complained_s is None or abs(now_s - self._complained_s) >= COMPLAINT_S:
             self._complained_s = now_s
-            rows = sum(1 for _ in self._waiting.rows())
+            rows, path = sum(1 for _ in self._waiting.rows()), self.path
             log.error(
-                "outbox cannot write, rows are kept in memory: path=%s error=%s rows=%d lost=%d",
-                self.path,
-                error,
-                rows,
-                lost,
+                "outbox cannot write, rows wait in memory: path=%s error=%s rows=%d lost=%d", path, error, rows, lost
             )

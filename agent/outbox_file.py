@@ -31,7 +31,8 @@ APPLICATION_ID = 0x54424F58  # "TBOX": the file is ours
 BUSY_TIMEOUT_S = 5.0  # how long a writer waits for another process's short transaction
 # A report rewrites four or five pages whatever their size: small pages spare the flash. Three usual rows fit into one.
 PAGE_BYTES = 2048
-WAL_LIMIT_BYTES = 4_000_000  # the write-ahead log is cut back to this after a checkpoint
+WAL_BYTES = 1_500_000  # usual length of the write-ahead log, between two checkpoints
+WAL_LIMIT_BYTES = 4_000_000  # it is cut back to this after a checkpoint
 
 # errno and SQLite result codes of a disk that is full, read-only or failing; BUSY is another process's long lock.
 _DISK_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT, errno.EFBIG}
@@ -52,7 +53,6 @@ _SCHEMA = (
         flag INTEGER, proven_at INTEGER, bodies BLOB NOT NULL) STRICT""",
     # Newest 'live' and oldest 'pending' are neighbours in this index: in the steady state one page holds both.
     "CREATE INDEX rows_by_state ON rows (state, proven_at)",
-    "CREATE INDEX unproven_by_age ON rows (collected_at) WHERE state IN ('pending', 'refused')",
     """CREATE TABLE boots (
         id INTEGER PRIMARY KEY, kernel_boot TEXT NOT NULL, started INTEGER NOT NULL,
         sampled INTEGER NOT NULL DEFAULT 0, not_due INTEGER NOT NULL DEFAULT 0, pending INTEGER NOT NULL DEFAULT 0,
@@ -162,8 +162,9 @@ def connect(path: Path) -> sqlite3.Connection:
     OutboxError as `Outbox.open` says; OSError or sqlite3.Error of a disk fault is left to the caller.
     """
     _make_private(path)
+    _lay_out_wal(path)
     with _owned(path, sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as db:
-        _check_schema(db, path)
+        check_schema(db, path)
         fresh = not db.execute("PRAGMA user_version").fetchone()[0]
         if fresh:
             db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -178,20 +179,46 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+def _translated(error: OSError, path: Path) -> OSError | OutboxError:
+    return error if is_disk_fault(error) else OutboxError(str(path), _why(error, path))
+
+
 def _make_private(path: Path) -> None:
     """Create the file when it is missing; SQLite gives its side files the mode of the file.
 
     An existing file is not opened here: closing any descriptor of it would drop the locks of SQLite's connections.
     """
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
         if not path.exists():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         elif path.stat().st_mode & 0o777 != 0o600:
             path.chmod(0o600)
     except OSError as error:
-        if is_disk_fault(error):
-            raise
-        raise OutboxError(str(path), _why(error, path)) from error
+        raise _translated(error, path) from error
+
+
+def _lay_out_wal(path: Path) -> None:
+    """Make a write-ahead log of zeros, which SQLite takes for an empty one, when there is none.
+
+    A commit that makes the log longer has the file system write its own journal too: that costs more than the report.
+    SQLite deletes the log at a clean end; one that is there may hold rows and is not touched.
+    """
+    wal = path.with_name(path.name + "-wal")
+    try:
+        descriptor = os.open(wal, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise _translated(error, path) from error
+    try:
+        os.write(descriptor, bytes(WAL_BYTES))
+        os.fdatasync(descriptor)
+    except OSError:  # a full disk: a shorter log does as well
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -229,7 +256,7 @@ def damaged(error: sqlite3.Error) -> str:
     )
 
 
-def _check_schema(db: sqlite3.Connection, path: Path) -> None:
+def check_schema(db: sqlite3.Connection, path: Path) -> None:
     """Refuse a file of a newer program and a database that is not an outbox; an empty file passes."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     ours = db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
@@ -246,29 +273,8 @@ def _check_schema(db: sqlite3.Connection, path: Path) -> None:
 def _peek(path: Path) -> sqlite3.Connection:
     """Open the bare file for reading, without its write-ahead log: all that a read-only or full disk allows."""
     with _owned(path, sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
-        _check_schema(db, path)
+        check_schema(db, path)
     return db
-
-
-@contextlib.contextmanager
-def visit(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-    """Open an existing outbox from beside its owner, for reading, or for short writes; errors become OutboxError."""
-    mode = "rw" if write else "ro"
-    if not path.is_file():
-        raise OutboxError(str(path), "there is no such file; the agent makes it at its first start")
-    try:
-        with contextlib.closing(
-            sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
-            )
-        ) as db:
-            _check_schema(db, path)
-            if not db.execute("PRAGMA user_version").fetchone()[0]:
-                raise OutboxError(str(path), "is empty: the agent has not written to it yet")
-            yield db
-    except sqlite3.DatabaseError as error:
-        why = str(error) if is_disk_fault(error) else damaged(error)
-        raise OutboxError(str(path), why) from error
 
 
 def open_stored(path: Path) -> tuple[sqlite3.Connection | None, Stored]:
@@ -292,8 +298,11 @@ def _stored_without_writing(path: Path, error: sqlite3.Error | OSError) -> Store
     if not path.exists() or not path.stat().st_size:
         raise OutboxError(str(path), f"cannot be created: {error}: free space, or set another [outbox] path") from error
     log.error("outbox cannot be opened for writing, rows are kept in memory: path=%s error=%s", path, error)
-    with contextlib.closing(_peek(path)) as db:
-        stored = _stored(db)
+    try:
+        with contextlib.closing(_peek(path)) as db:
+            stored = _stored(db)
+    except sqlite3.Error as unreadable:
+        raise OutboxError(str(path), f"cannot be read: {unreadable}: check the disk") from unreadable
     wal = path.with_name(path.name + "-wal")
     if wal.exists() and wal.stat().st_size:
         # Rows of the write-ahead log are not visible here: leave room for more than it can hold.

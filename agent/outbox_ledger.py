@@ -1,10 +1,14 @@
 """What became of every second sampled, and what another process may do to an outbox while its agent runs."""
 
+import contextlib
 import json
 import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from agent.outbox_file import FATES
+from agent.errors import OutboxError
+from agent.outbox_file import BUSY_TIMEOUT_S, FATES, check_schema, damaged, is_disk_fault
 from agent.outbox_space import used_bytes
 
 RETRY_SLICE = 500  # rows per transaction: another writer waits some milliseconds at most
@@ -13,6 +17,27 @@ _RETRY = """UPDATE rows SET state = 'pending', flag = NULL
     WHERE id IN (SELECT id FROM rows WHERE state = 'refused' AND proven_at IS NULL LIMIT ?)"""
 _BOOTS = """SELECT id, kernel_boot, started, sampled, not_due, pending, live, reissued, refused, expired,
     (SELECT json_group_object(reason, n) FROM counts WHERE boot = boots.id AND kind = 'lost') FROM boots ORDER BY id"""
+
+
+@contextlib.contextmanager
+def visit(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connection]:
+    """Open an existing outbox from beside its owner, for reading, or for short writes; errors become OutboxError."""
+    mode = "rw" if write else "ro"
+    if not path.is_file():
+        raise OutboxError(str(path), "there is no such file; the agent makes it at its first start")
+    try:
+        with contextlib.closing(
+            sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+            )
+        ) as db:
+            check_schema(db, path)
+            if not db.execute("PRAGMA user_version").fetchone()[0]:
+                raise OutboxError(str(path), "is empty: the agent has not written to it yet")
+            yield db
+    except sqlite3.DatabaseError as error:
+        why = str(error) if is_disk_fault(error) else damaged(error)
+        raise OutboxError(str(path), why) from error
 
 
 def retry_refused(db: sqlite3.Connection) -> int:

@@ -14,8 +14,10 @@ log = logging.getLogger(__name__)
 
 SLICE = 64  # rows of one transaction: a few milliseconds
 
-_TOO_OLD = """SELECT id FROM rows WHERE state IN ('pending', 'refused') AND collected_at < ?
-    ORDER BY collected_at LIMIT ?"""
+# Seconds grow with the ids but for a wrong clock: looking at the oldest rows by id needs no index of its own.
+_TOO_OLD = """SELECT id FROM
+    (SELECT id, collected_at FROM rows WHERE state = ? AND proven_at IS NULL ORDER BY id LIMIT ?)
+    WHERE collected_at < ?"""
 # Both arms come from the index in order, so that a million proven rows cost no sort.
 _PROVEN = """SELECT id FROM (
     SELECT * FROM (SELECT id, proven_at FROM rows WHERE state = 'live' AND proven_at < ?1 ORDER BY proven_at LIMIT ?2)
@@ -32,15 +34,16 @@ _COUNT = """INSERT INTO counts (boot, kind, reason, n)
 
 def expire(db: sqlite3.Connection, collected_before: float, keep: Container[int], at_least: int = 1) -> int:
     """Drop a slice of unproven rows collected before that second, none if fewer than `at_least`; give the number."""
-    ids = _choose(db, _TOO_OLD, (collected_before, SLICE), keep)
-    if len(ids) < at_least:
-        return 0
-    with transaction(db):
-        chosen = json.dumps(ids)
-        db.execute("UPDATE rows SET state = 'expired' WHERE id IN (SELECT value FROM json_each(?))", (chosen,))
-        _delete(db, chosen)
-    log.warning("outbox: rows too old to be sent expired=%d", len(ids))
-    return len(ids)
+    for state in ("pending", "refused"):
+        ids = _choose(db, _TOO_OLD, (state, SLICE, collected_before), keep)
+        if len(ids) >= at_least:
+            log.warning("outbox: rows too old to be sent: expired=%d state=%s", len(ids), state)
+            with transaction(db):
+                chosen = json.dumps(ids)
+                db.execute("UPDATE rows SET state = 'expired' WHERE id IN (SELECT value FROM json_each(?))", (chosen,))
+                _delete(db, chosen)
+            return len(ids)
+    return 0
 
 
 def prune(

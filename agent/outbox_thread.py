@@ -12,6 +12,7 @@ from agent.outbox import Fate, NewRow, Outbox, Row
 
 T = TypeVar("T")
 
+IDLE_S = 0.01  # real time without a job after which the thread tidies up: not while the loop is about to go on
 CALLS = 64  # coroutines that may wait for the thread at a time; further ones wait for their turn
 
 
@@ -156,35 +157,40 @@ class OutboxThread:
         """Do jobs until the last one; between them what `maintain` and `tick` find, else sleep without a timeout."""
         failure: Exception | None = None  # of something nobody awaited; the next one who waits is told
         deadline: int | None = None
-        idle_work = True
+        idle_s: float | None = 0.0  # how long no job must have come before `maintain` is called; None: nothing to do
         while True:
-            job = self._next_job(deadline, block=not idle_work)
+            job = self._next_job(deadline, idle_s)
             error: Exception | None = None
             result = None
             try:
                 if job is None:
-                    idle_work = idle_work and outbox.maintain()
+                    idle_s = 0.0 if idle_s is not None and outbox.maintain() else None
                 elif failure is None or job.done is None or job.last:
-                    idle_work = True
+                    idle_s = IDLE_S
                     result = job.call(outbox)
-                if job is None or not job.last:
-                    deadline = outbox.tick(self._now_ms())
             except Exception as caught:  # noqa: BLE001 - handed to whoever awaits
-                error = caught
-                idle_work = False
-            if job is None or job.done is None:
-                failure = failure or error
-                continue
-            self._answer(job.done, result, failure or error)
-            failure = None
-            if job.last:
-                return
+                error, idle_s = caught, None
+            if job is not None and job.done is not None:
+                self._answer(job.done, result, failure or error)
+                failure = error = None
+                if job.last:
+                    return
+            try:
+                deadline = outbox.tick(self._now_ms())
+                if outbox.overdue:
+                    outbox.maintain()
+            except Exception as caught:  # noqa: BLE001 - handed to whoever awaits next
+                error, deadline = caught, None
+            failure = failure or error
 
-    def _next_job(self, deadline: int | None, *, block: bool) -> _Job | None:
-        """Wait for a job, at most until `deadline`; None if there is none."""
-        timeout_s = None if deadline is None else max(0, deadline - self._now_ms()) / 1_000
+    def _next_job(self, deadline: int | None, idle_s: float | None) -> _Job | None:
+        """Wait for a job until `deadline` or for `idle_s`, whichever is first; None if there is none."""
+        timeout_s = idle_s
+        if deadline is not None:
+            until_deadline_s = max(0, deadline - self._now_ms()) / 1_000
+            timeout_s = until_deadline_s if idle_s is None else min(idle_s, until_deadline_s)
         try:
-            return self._jobs.get(block, timeout_s)
+            return self._jobs.get(timeout=timeout_s)
         except Empty:
             return None
 

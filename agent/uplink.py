@@ -368,7 +368,7 @@ class Uplink:
             async with asyncio.timeout(FAREWELL_S):
                 sent = link.write(self._session.data_to_send())
                 await link.drained()
-                while 0 < link.acknowledged() < sent:
+                while 0 < link.acknowledged() < sent:  # noqa: ASYNC110 - the kernel tells only when asked
                     await asyncio.sleep(0.01)
         self._accept(self._delivery.settled(self._clock.now()))
 

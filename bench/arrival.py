@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from agent.core.dataunit import TIME_SIZE, decode_data_unit
+from agent.core.dataunit import TIME_SIZE, decode_data_unit, encode_bodies
 from agent.core.edition import Command, Edition
 from agent.core.editions import BY_START
 from agent.core.errors import ProtocolError, RemoteProtocolError
-from agent.core.field import Field, Items, Text
 from agent.core.packet import COMMAND, PLAIN, Packet, epoch_of
 
 LATEST_CELL = 65531  # higher totals mean abnormal or invalid
@@ -77,12 +76,9 @@ def _examine(arrival: Arrival, edition: Edition | None, row: Command | None) -> 
         arrival.body_types = "".join([f"{type_id:02x}" for type_id, _ in unit.bodies])
         arrival.bodies = tuple([_body_name(edition, type_id) for type_id, _ in unit.bodies])
         _place(arrival, edition, unit.bodies)
-        for type_id, values in unit.bodies:
-            layout = edition.body(type_id)
-            if layout is not None:
-                check_rows(layout.rows, values)
+        encode_bodies(edition, unit.bodies)  # refuses what is outside its row
     elif unit.values is not None and row.layout is not None:
-        check_rows(row.layout.rows, unit.values)
+        row.layout.encode(unit.values)
     if unit.rest:
         offset = len(packet.unit) - len(unit.rest)
         raise RemoteProtocolError("bytes that follow no layout", "7.2", offset, packet.unit)
@@ -112,38 +108,3 @@ def _place(arrival: Arrival, edition: Edition, bodies: list[tuple[int, dict[str,
     if starts:
         arrival.part = min(starts)
         arrival.next_part = max([after if after <= total <= LATEST_CELL else 0 for after, total in ends.values()])
-
-
-def check_rows(rows: tuple[Any, ...], values: dict[str, Any]) -> None:
-    """Raise FieldError at the first value outside its row.
-
-    What a row has for "nothing is known" is allowed even where the standard prints no sentinel.
-    """
-    for row in rows:
-        if row.spread:
-            row.encode(values, True)
-        elif isinstance(row, Field):
-            _check_field(row, values[row.name])
-        elif isinstance(row, Items):
-            _check_items(row, values[row.name])
-        elif not isinstance(row, Text):
-            row.encode(values[row.name], True)
-
-
-def _check_field(row: Field, raw: int) -> None:
-    if not row.lo <= raw <= row.hi and raw != row.absent:
-        row.check(raw, True)
-
-
-def _check_items(row: Items, value: list[Any] | int) -> None:
-    if isinstance(value, int):
-        return
-    row.count.check(len(value), True)
-    item = row.item
-    if isinstance(item, Field):
-        if value and (max(value) > item.hi or min(value) < item.lo):
-            for raw in value:
-                _check_field(item, raw)
-        return
-    for group in value:
-        check_rows(item.rows, group)

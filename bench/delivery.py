@@ -114,6 +114,8 @@ class Verdict:
 
     def as_table(self, lang: str = "en", full_vin: bool = False) -> str:
         """A column for each vehicle, `lang` en or zh; the first lost reports by name below."""
+        if not self.deliveries:
+            return "没有收到报文\n" if lang == "zh" else "no reports came\n"
         out = io.StringIO()
         table = Table(box=None, show_header=False, pad_edge=False)
         for english, chinese, attribute in _COLUMNS:

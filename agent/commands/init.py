@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from agent.core.field import Field, Layout
 
+WIDTH = 64  # where the remarks begin
 NAME = "init"
 HELP = "write a commented configuration and mapping to start from"
 
@@ -118,33 +119,70 @@ def _config(args: argparse.Namespace) -> str:
 
 def _mapping(dbc: str, folder: Path) -> str:
     """Every item of every body as a commented line, then the signals of the DBC file to choose from."""
-    from agent.labels import chinese
-
     from agent.core.edition2016 import EDITION
     from agent.dbcfile import load_dbc
+    from agent.errors import ConfigError
+    from agent.labels import body
 
     path = Path(dbc).resolve()
-    lenient = False
     try:
-        database = load_dbc(path)
-    except Exception:
-        lenient = True
-        database = load_dbc(path, lenient=True)
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(dbc, [f"cannot be read: {error.strerror}"]) from error
     try:
-        shown = path.relative_to(folder.resolve()).as_posix()
-    except ValueError:
-        shown = path.as_posix()
-    lines = [MAPPING.format(dbc=shown, lenient="true" if lenient else "false")]
+        database, lenient = load_dbc(dbc, data, lenient=False), False
+    except ConfigError:
+        database, lenient = load_dbc(dbc, data, lenient=True), True
+    shown = path.relative_to(folder.resolve()) if path.is_relative_to(folder.resolve()) else path
+    lines = [MAPPING.format(dbc=shown.as_posix(), lenient="true" if lenient else "false")]
     for layout in EDITION.bodies.values():
-        lines.append(f"[{layout.name}]".ljust(33) + f"# {chinese(layout.name)}")
-        lines.extend(_items(layout))
+        lines.append(f"# [{layout.name}]".ljust(WIDTH) + f"# {body(layout.name, 'zh')}")
+        lines.extend(_items(layout, layout.name))
         lines.append("")
-    return "\n".join(lines) + str(database)
+    lines.append("# Signals of the DBC file: name, unit, range as it says")
+    for message in database.messages:
+        lines.append(f"#   {message.name} 0x{message.frame_id:X}")
+        for signal in message.signals:
+            page = f" page {signal.multiplexer_ids[0]}" if signal.multiplexer_ids else ""
+            lines.append(f"#     {signal.name}{page} {signal.unit or ''} {signal.minimum}..{signal.maximum}".rstrip())
+    return "\n".join(lines) + "\n"
 
 
-def _items(layout: "Layout") -> "Iterator[str]":
-    return iter(())
+def _items(layout: "Layout", table: str) -> "Iterator[str]":
+    """One commented line per item that a mapping may fill."""
+    from agent.core.field import Field, Items, Layout
+    from agent.labels import label
+
+    for row in layout.rows:
+        if isinstance(row, Items) and isinstance(row.item, Layout):
+            yield f"# [[{table}.{row.name}]]".ljust(WIDTH) + "# once for each; `repeat = 2` and {n} in names do it too"
+            yield from _items(row.item, table)
+        elif isinstance(row, Items):
+            yield _line(
+                row.name, '{ signal = "pt.Message.Signal{n}", count = 1 }', row.item, label(row.name, "zh", layout.name)
+            )
+        elif isinstance(row, Field):
+            if row.flags:
+                yield f'# flags = {{ {row.flags[0]} = "pt.Message.Signal" }}'.ljust(WIDTH) + "# " + " ".join(row.flags)
+            elif row.name == "gear":
+                yield '# gear = { gear = "pt.Message.Signal", driving_force = "...", braking_force = "..." }'
+            elif row.name == "status":
+                yield _line("valid", '"pt.Message.Signal"', None, "")
+            else:
+                yield _line(row.name, '"pt.Message.Signal"', row, label(row.name, "zh", layout.name))
+
+
+def _line(name: str, source: str, row: object, chinese: str) -> str:
+    from agent.core.field import Field
+
+    limits = ""
+    if isinstance(row, Field):
+        limits = " ".join(str(word) for word in row.words.values()) if row.words else _range(row)
+    return f"# {name} = {source}".ljust(WIDTH) + f"# {limits} {chinese}".rstrip()
 
 
 def _range(field: "Field") -> str:
-    return f"{field.lo}"
+    if field.sign is not None:
+        return f"{-field.hi / field.per_unit:g}..{field.hi / field.per_unit:g} {field.unit}"
+    low, high = (field.lo - field.offset) / field.per_unit, (field.hi - field.offset) / field.per_unit
+    return f"{low:g}..{high:.10g} {field.unit}".rstrip()

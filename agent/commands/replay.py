@@ -61,14 +61,11 @@ def run(args: argparse.Namespace) -> int:
         for note in reader.clock_notes:
             log.warning("%s: clock: %s; --frame-ms N replaces the stamps", reader.path, note)
     counts = replay.counters
-    log.info(
-        "frames=%d wanted=%d unknown_mux=%d short=%d seconds=%d packets=%d",
-        counts.frames,
-        replay.latest.kept,
-        replay.latest.unknown_mux,
-        replay.latest.short,
-        counts.seconds,
-        counts.packets,
+    latest = replay.latest
+    print(
+        f"frames={counts.frames} wanted={latest.kept} unknown_mux={latest.unknown_mux} short={latest.short} "
+        f"seconds={counts.seconds} packets={counts.packets}",
+        file=sys.stderr,
     )
     return 0 if counts.packets else 1
 

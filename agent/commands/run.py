@@ -14,12 +14,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     import asyncio
+    import logging
 
     from agent.app import Agent, run_until_stopped
     from agent.clock import Clock
     from agent.config import load_config
 
     config = load_config(args.config)
+    if args.log_level is None and not args.verbose:
+        logging.getLogger().setLevel(config.log.level.upper())
     agent = Agent(config, Clock(args.speed, args.epoch), args.config)
     asyncio.run(run_until_stopped(agent))
     return 0

@@ -8,7 +8,7 @@ are lists of integers made by `agent/mapcompile.py`:
               can_id has bit 31 set when extended; id_mask -1 compares all of it; slot -1: no signal outside of pages
     selector  [byte, mask, needed, cases]   one multiplexer: data[byte] & mask (byte -1: the little-endian word & mask);
               needed bytes; cases [[masked value, [slot, ...], [selector, ...]], ...] for every value the DBC knows
-    alive     [mask, needed]                bits of the little-endian word that must differ from the frame before
+    alive     [byte, mask, needed]          bits, found as a selector's, that must differ from those of the frame before
     checksum  [position, kind, polynomial, initial, xor_out] over all other bytes
     source    [length, timeout_ms, little, big, careful little, careful big]
     plain     [shift, mask, sign, lo, hi, num, add, den, out]
@@ -39,17 +39,6 @@ COUNT, FLOAT_COUNT, OPERAND, FLOAT_OPERAND = 0, 1, 2, 3
 _FRACTION_BITS = {0xFFFF: 10, 0xFFFFFFFF: 23, 0xFFFFFFFFFFFFFFFF: 52}  # IEEE 754 binary16, 32, 64 by their bit mask
 
 
-class _Rules:
-    """What a frame of one message must pass, and where its pages go."""
-
-    def __init__(self, selectors: "list[Any]", alive: "list[int] | None", checksum: "list[Any] | None") -> None:
-        self.selectors = _selectors(selectors)
-        self.alive = alive
-        self.last_alive = -1
-        self.checksum = checksum
-        self.table = _crc_table(checksum[2]) if checksum is not None and checksum[1] == "crc8" else None
-
-
 class LatestFrames:
     """The newest frame of every source; one writer per bus, read by the sampler at any time.
 
@@ -71,8 +60,12 @@ class LatestFrames:
         self._wanted: "list[list[Any]]" = [[] for _ in plan["buses"]]
         self._entries: "list[dict[int, Any]]" = [{} for _ in plan["buses"]]
         for bus, can_id, id_mask, length, slot, selectors, alive, checksum in plan["messages"]:
-            rules = _Rules(selectors, alive, checksum) if selectors or alive or checksum else None
-            entry = (slot, length, rules)
+            rows = _selectors(selectors)
+            check = None
+            if alive or checksum:
+                check = self._alive_check(alive, _checksum_check(checksum) if checksum else None)
+            pages = _simple_pages(slot, rows)
+            entry = (slot, length, check, pages, rows if pages is None else None)
             self._wanted[bus].append((can_id, id_mask, entry))
             if id_mask == -1:
                 self._entries[bus][can_id] = entry
@@ -97,25 +90,39 @@ class LatestFrames:
     def keeper(self, bus: int) -> "Callable[[int, Data, int], None]":
         """Return keep(can_id, data, stamp) of one bus: the receive loop's inner call, without a lookup too many."""
         find = self._entries[bus].get
+        masked = self._masked[bus]
         frames = self.frames
         stamps = self.stamps
 
         def keep(can_id: int, data: "Data", stamp: int) -> None:
             entry = find(can_id)
             if entry is None:
-                entry = self._match(bus, can_id)
+                entry = self._match(bus, can_id) if masked else None
                 if entry is None:
                     self.unknown_id += 1
                     return
-            slot, length, rules = entry
-            if len(data) < length:
+            slot, length, check, pages, selectors = entry
+            size = len(data)
+            if size < length:
                 self.short += 1
-            if rules is None:
-                frames[slot] = data
-                stamps[slot] = stamp
-                self.kept += 1
-            elif self._passes(rules, data):
-                self._keep_pages(rules.selectors, slot, data, stamp)
+            if check is not None and not check(data):
+                return
+            if pages is not None:
+                byte, mask, slots = pages
+                if byte >= size:
+                    return
+                slot = slots.get(data[byte] & mask)
+                if slot is None:
+                    self.unknown_mux += 1
+                    return
+                if slot < 0:
+                    return
+            elif selectors:
+                self._keep_pages(selectors, slot, data, stamp)
+                return
+            frames[slot] = data
+            stamps[slot] = stamp
+            self.kept += 1
 
         return keep
 
@@ -127,21 +134,30 @@ class LatestFrames:
                 return entry
         return None
 
-    def _passes(self, rules: "_Rules", data: "Data") -> bool:
-        checksum = rules.checksum
-        if checksum is not None:
-            # A frame cut before its checksum cannot be checked: it is as good as a wrong one.
-            if checksum[0] >= len(data) or data[checksum[0]] != check_byte(checksum, rules.table, data):
+    def _alive_check(
+        self, alive: "list[int] | None", checksum: "Callable[[Data], bool] | None"
+    ) -> "Callable[[Data], bool]":
+        """Return check(data): does this frame refresh its source? A damaged frame does not count as the one before."""
+        byte, mask, needed = alive or (0, 0, 0)
+        last = -1
+
+        def check(data: "Data") -> bool:
+            nonlocal last
+            if checksum is not None and not checksum(data):
                 self.bad_checksum += 1
                 return False
-        if rules.alive is not None:
-            mask, needed = rules.alive
-            alive = int.from_bytes(data, "little") & mask
-            if alive == rules.last_alive or len(data) < needed:
-                self.stuck_counter += 1
-                return False
-            rules.last_alive = alive
-        return True
+            if mask:
+                if len(data) < needed:
+                    self.stuck_counter += 1
+                    return False
+                value = (data[byte] if byte >= 0 else int.from_bytes(data, "little")) & mask
+                if value == last:
+                    self.stuck_counter += 1
+                    return False
+                last = value
+            return True
+
+        return check
 
     def _keep_pages(self, selectors: "list[Any]", slot: int, data: "Data", stamp: int) -> None:
         kept = slot >= 0
@@ -175,6 +191,16 @@ class LatestFrames:
             self.kept += 1
 
 
+def _simple_pages(slot: int, selectors: "list[Any]") -> "tuple[int, int, dict[int, int]] | None":
+    """(byte, mask, {masked value: source or -1}) of the usual paged message: one multiplexer in one byte, nothing else."""
+    if slot >= 0 or len(selectors) != 1:
+        return None
+    byte, mask, _, cases = selectors[0]
+    if byte < 0 or any([inner or len(slots) > 1 for slots, inner in cases.values()]):
+        return None
+    return byte, mask, {value: case[0][0] if case[0] else -1 for value, case in cases.items()}
+
+
 def _selectors(rows: "list[Any]") -> "list[Any]":
     return [
         (byte, mask, needed, {value: (tuple(slots), _selectors(inner)) for value, slots, inner in cases})
@@ -191,22 +217,36 @@ def _crc_table(polynomial: int) -> bytes:
     return bytes(table)
 
 
-def check_byte(checksum: "list[Any]", table: "bytes | None", data: "Data") -> int:
-    """The checksum a frame should carry; kinds: crc8 (most significant bit first), sum8, xor8."""
-    position: int = checksum[0]
-    kind: str = checksum[1]
-    value: int = checksum[3]
-    xor_out: int = checksum[4]
-    for index, byte in enumerate(data):
-        if index == position:
-            continue
-        if table is not None:
-            value = table[value ^ byte]
+def _checksum_check(row: "list[Any]") -> "Callable[[Data], bool]":
+    """Return check(data) for a checksum over all other bytes; kinds: crc8 (most significant bit first), sum8, xor8.
+
+    A frame cut before its checksum cannot be checked: it is as good as a wrong one.
+    """
+    position: int = row[0]
+    kind: str = row[1]
+    initial: int = row[3]
+    xor_out: int = row[4]
+    table = _crc_table(row[2]) if kind == "crc8" else b""
+
+    def check(data: "Data") -> bool:
+        size = len(data)
+        if size <= position:
+            return False
+        value = initial
+        rest = data[:position]
+        if size - 1 > position:
+            rest += data[position + 1 :]
+        if kind == "crc8":
+            for byte in rest:
+                value = table[value ^ byte]
         elif kind == "sum8":
-            value = (value + byte) & 0xFF
+            value = (value + sum(rest)) & 0xFF
         else:
-            value ^= byte
-    return value ^ xor_out
+            for byte in rest:
+                value ^= byte
+        return data[position] == value ^ xor_out
+
+    return check
 
 
 class Decoder:

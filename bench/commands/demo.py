@@ -27,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speed", default="1", metavar="S", help="run S times faster")
     parser.add_argument("--no-tty", action="store_true", help="a line a packet instead of the live view")
     parser.add_argument("--keep", metavar="DIR", help="keep databases and logs there")
-    parser.add_argument("--lang", choices=("en", "zh"), help="language of the verdict (default: the locale's)")
 
 
 def _span(text: str) -> tuple[float, float]:
@@ -78,7 +77,7 @@ async def _show(settings: "DemoSettings", args: argparse.Namespace) -> int:
         demo = Demo(settings, lambda arrival: print(packet_line(arrival), flush=True))
         return _say(demo, await demo.run(), args.lang)
     demo = Demo(settings)
-    watching = asyncio.create_task(_watch_live(demo))
+    watching = asyncio.create_task(_watch_live(demo, args.lang))
     try:
         result = await demo.run()
     finally:
@@ -88,10 +87,8 @@ async def _show(settings: "DemoSettings", args: argparse.Namespace) -> int:
     return _say(demo, result, args.lang)
 
 
-def _say(demo: "Demo", result: "Verdict", lang: str | None) -> int:
-    from agent.labels import language
-
-    print(result.as_table(language(lang)), end="")
+def _say(demo: "Demo", result: "Verdict", lang: str) -> int:
+    print(result.as_table(lang), end="")
     if demo.first_report_ms is not None:
         print(f"first report {demo.first_report_ms / 1000:.2f} s after login")
     if demo.problem:
@@ -99,7 +96,7 @@ def _say(demo: "Demo", result: "Verdict", lang: str | None) -> int:
     return 0 if result.ok and not demo.problem else 1
 
 
-async def _watch_live(demo: "Demo") -> None:
+async def _watch_live(demo: "Demo", lang: str) -> None:
     from rich.live import Live
 
     from bench.view import picture
@@ -124,18 +121,18 @@ async def _watch_live(demo: "Demo") -> None:
             if explain.is_set():
                 explain.clear()
                 live.stop()
-                _explain(demo)
+                _explain(demo, lang)
                 await explain.wait()
                 explain.clear()
                 live.start()
             await asyncio.sleep(0.25)
 
 
-def _explain(demo: "Demo") -> None:
-    from agent.explain import print_explanation
+def _explain(demo: "Demo", lang: str) -> None:
+    from agent.cli import main
 
     if demo.last_report is not None:
-        print_explanation(demo.last_report.packet.raw)
+        main(["--lang", lang, "explain", demo.last_report.packet.raw.hex()])
     print("\npress e to go back")
 
 

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import locale
 import logging
 import os
 import signal
@@ -79,7 +78,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--vin", help="judge this vehicle only")
     add("--period", type=_period, default=10, metavar="S", help="report period in seconds (default %(default)s)")
     add("--expected", metavar="FILE", help="collection times that must be there, a Unix second a line")
-    add("--lang", choices=("en", "zh"), help="language of the table (default: the locale's)")
 
 
 def _flag(text: str) -> int:
@@ -136,8 +134,7 @@ def _judge(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(result.as_dict()))
     else:
-        lang = args.lang or ("zh" if (locale.getlocale()[0] or "").startswith("zh") else "en")
-        print(result.as_table(lang, args.full_vin), end="")
+        print(result.as_table(args.lang, args.full_vin), end="")
     return 0 if result.ok else 1
 
 

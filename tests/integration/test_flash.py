@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,10 @@ def test_install_is_idempotent_and_uninstall_keeps_what_is_the_owners(root: Path
     assert program.read_text().startswith("#!/opt/tbox/"), "the image knows nothing of where it was made"
     assert "\ntbox:" in (image / "etc/passwd").read_text()
     configuration = image / "etc/tbox/tbox.toml"
+    wanted = tomllib.loads(configuration.read_text())
+    assert wanted["outbox"]["path"] == "/var/lib/tbox/tbox.db", "the service may write nowhere else"
+    assert [bus["interface"] for bus in wanted["can"]] == ["socketcan"]
+    assert (configuration.parent / wanted["vehicle"]["mapping"]).is_file()
     configuration.write_text("# filled in by the owner\n")
 
     installed = tree(image)

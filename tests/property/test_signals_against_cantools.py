@@ -52,7 +52,12 @@ def reference(message: Message) -> "dict[str, Message]":
         while chain[0].multiplexer_signal is not None:
             chain.insert(0, by_name[chain[0].multiplexer_signal])
         alone[signal.name] = Message(
-            message.frame_id, message.name, message.length, chain, is_extended_frame=message.is_extended_frame, strict=False
+            message.frame_id,
+            message.name,
+            message.length,
+            chain,
+            is_extended_frame=message.is_extended_frame,
+            strict=False,
         )
     return alone
 
@@ -86,7 +91,9 @@ def decode_expected(messages: "dict[str, Message]", data: bytes) -> "dict[str, A
     for name, message in messages.items():
         if id(message) not in done:
             try:
-                done[id(message)] = dict(message.decode(data, decode_choices=False, scaling=False, allow_truncated=True))
+                done[id(message)] = dict(
+                    message.decode(data, decode_choices=False, scaling=False, allow_truncated=True)
+                )
             except cantools.database.DecodeError:
                 done[id(message)] = {}
         if name in done[id(message)]:
@@ -98,8 +105,17 @@ def compare(dbc: Dbc, message: Message, random_: random.Random) -> int:
     sources = Sources({"b": [dbc]}, set())
     operands = {}
     name = f"0x{message.frame_id:X}{'x' if message.is_extended_frame else ''}"
+    flagged = {signal.name for signal in message.signals if signal.is_multiplexer}
     for signal in message.signals:
-        place = sources.place(f"b.{name}.{signal.name}")
+        if signal.multiplexer_signal is not None and signal.multiplexer_signal not in flagged:
+            continue  # SG_MUL_VAL_ names a multiplexer that its SG_ line does not mark: cantools passes over the signal
+        try:
+            place = sources.place(f"b.{name}.{signal.name}")
+        except LookupError as error:
+            # Public files have an 8-bit multiplexer with the value 256, and signals behind the end of their message.
+            if "cannot name" in str(error) or "does not fit" in str(error):
+                continue
+            raise
         operands[signal.name] = sources.add_operand(place, (Fraction(1), Fraction(0)), [], False)
     plan = {"buses": ["b"], **sources.plan()}
     decoder = Decoder(plan, 1)
@@ -113,7 +129,7 @@ def compare(dbc: Dbc, message: Message, random_: random.Random) -> int:
         found: list[Any] = [None] * len(operands)
         decoder.decode(latest, 0, [], found)
         ours = {name: found[index] for name, index in operands.items() if found[index] is not None}
-        expected = decode_expected(messages, data)
+        expected = {key: raw for key, raw in decode_expected(messages, data).items() if key in operands}
         if latest.unknown_mux and len(set(map(id, messages.values()))) == 1:
             assert not expected, (message.name, data.hex())
             continue
@@ -129,10 +145,10 @@ def compare(dbc: Dbc, message: Message, random_: random.Random) -> int:
     return compared
 
 
-def compare_all(folder: Path) -> int:
+def compare_all(folder: Path, rounds: int = 1) -> int:
     random_ = random.Random(32960)
     compared = 0
-    for dbc in dbc_files(folder):
+    for dbc in [*dbc_files(folder)] * rounds:
         for message in dbc.messages:
             if message.signals:
                 compared += compare(dbc, message, random_)
@@ -140,7 +156,7 @@ def compare_all(folder: Path) -> int:
 
 
 def test_project_dbc_files_decode_as_cantools_does() -> None:
-    assert compare_all(ROOT / "dbc") > 100
+    assert compare_all(ROOT / "dbc", rounds=20) > 500
 
 
 @pytest.mark.slow

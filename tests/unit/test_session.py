@@ -84,7 +84,7 @@ def test_three_logins_in_vain_mean_the_long_wait(session):
     assert session.deadline() is None
 
 
-@pytest.mark.parametrize("flag", [2, 3, 0x55])
+@pytest.mark.parametrize("flag", [2, 3, 7])
 def test_a_refused_login_is_a_failed_one_and_waits_its_minute(session, flag):
     session.connected(now=0, wall_s=AT, serial=1)
     session.data_to_send()

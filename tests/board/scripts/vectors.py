@@ -70,7 +70,7 @@ def main(path: str) -> None:
     for cut in range(1, len(stream)):
         assert read([stream[:cut], stream[cut:]]) == (packets, 0), f"stream cut at {cut}"
     ok("stream cut anywhere")
-    noise = b"\x00#$ noise 23 "
+    noise = b"\x00#$ noise 23 #"  # its last byte and a start mark look like a start mark too
     assert read([noise + packets[0] + noise + packets[1]]) == (packets[:2], 2 * len(noise)), "noise"
     ok("noise before packets")
     print(f"1..{passed}")

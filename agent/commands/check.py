@@ -1,0 +1,155 @@
+"""`tbox check`: every fault of configuration and mapping in one go; what will be reported and what will not."""
+
+import argparse
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.config import Config
+    from agent.coverage import Coverage
+    from agent.mapplan import CompiledMapping, Item
+
+NAME = "check"
+HELP = "name every fault of a configuration and its mapping; show which items are filled, from where"
+MB = 1_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", required=True, metavar="FILE", help="configuration (TOML)")
+    parser.add_argument("--json", action="store_true", help="the same as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    from agent.app import load_for
+    from agent.canbus import interface_fault
+    from agent.config import load_config, vin_warning
+    from agent.core.editions import EDITIONS
+    from agent.coverage import coverage_of
+    from agent.errors import ConfigError
+
+    try:
+        config = load_config(args.config)
+    except ConfigError as error:
+        raise ConfigError(args.config, error.faults + _mapping_faults(args.config)) from None
+    faults = [f"can.{bus.name}: {fault}" for bus in config.can if (fault := interface_fault(bus.interface))]
+    faults += _outbox_faults(config)
+    try:
+        mapping = load_for(config, args.config)
+    except ConfigError as error:
+        raise ConfigError(error.file, error.faults + faults) from None
+    if faults:
+        raise ConfigError(args.config, faults)
+    coverage = coverage_of(EDITIONS[config.vehicle.edition], mapping, config.report.interval_s)
+    warnings = [text for text in (vin_warning(config.vehicle.vin), _address_warning(config)) if text] + mapping.warnings
+    if args.json:
+        print(json.dumps(_as_dict(mapping, coverage, warnings), ensure_ascii=False))
+    else:
+        _print(config, mapping, coverage, warnings, args.lang)
+    return 0
+
+
+def _mapping_faults(path: str) -> list[str]:
+    """Faults of the mapping of a configuration that is itself faulty, as far as its name can be read."""
+    from agent.config import dbc_folder
+    from agent.errors import ConfigError
+    from agent.signalmap import load_mapping
+
+    try:
+        vehicle = tomllib.loads(Path(path).read_text(encoding="utf-8"))["vehicle"]
+        kind, _, name = vehicle["mapping"].partition(":")
+        place = dbc_folder() / name if kind == "shipped" else Path(path).parent / vehicle["mapping"]
+        load_mapping(place, vehicle.get("edition", "2016"))
+    except ConfigError as error:
+        return [f"mapping: {fault}" for fault in error.faults]
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError):
+        return []  # named already: the configuration does not say which mapping
+    return []
+
+
+def _outbox_faults(config: "Config") -> list[str]:
+    import os
+
+    path = config.path(config.outbox.path)
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if path.exists() and not os.access(path, os.W_OK):
+        return [f"outbox.path = {config.outbox.path!r}: {path} cannot be written by this user"]
+    if not folder.is_dir():
+        return [f"outbox.path = {config.outbox.path!r}: {folder} is not a folder"]
+    if not os.access(folder, os.W_OK):
+        return [f"outbox.path = {config.outbox.path!r}: nothing can be created in {folder} by this user"]
+    return []
+
+
+def _address_warning(config: "Config") -> str | None:
+    if config.vehicle.iccid == "0" * 20:
+        return "vehicle.iccid: is all zeros; put the 20 digits of the SIM card there"
+    return None
+
+
+def _as_dict(mapping: "CompiledMapping", coverage: "Coverage", warnings: list[str]) -> dict[str, object]:
+    from dataclasses import asdict
+
+    import msgspec
+
+    items = [asdict(item) for item in mapping.items]
+    return {"mapping": mapping.name, "items": items, "warnings": warnings, **msgspec.to_builtins(coverage)}
+
+
+def _print(config: "Config", mapping: "CompiledMapping", coverage: "Coverage", warnings: list[str], lang: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title=f"{mapping.name}: items of GB/T 32960.3-{config.vehicle.edition}")
+    for head in ("item", "", "from", "converted", "sent when unknown"):
+        table.add_column(head, overflow="fold")
+    for item in mapping.items:
+        table.add_row(_name(item, lang), _mark(item), _source(item), item.conversion, item.unknown)
+    # A pipe has no width: nothing is to be folded for it.
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console.print(table)
+    console.print()
+    for line in _summary(coverage):
+        console.print(line, markup=False)
+    for warning in warnings:
+        console.print(f"warning: {warning}", markup=False)
+
+
+def _name(item: "Item", lang: str) -> str:
+    from agent.labels import label
+
+    if lang != "zh":
+        return item.path
+    body, *rest = item.path.split(".")
+    return f"{item.path} {label(rest[-1] if rest else body, lang, body)}"
+
+
+def _mark(item: "Item") -> str:
+    if item.kind != "absent":
+        return "[green]ok[/]"
+    return "[red]MISSING, spoils every record[/]" if item.spoils else "[yellow]missing[/]"
+
+
+def _source(item: "Item") -> str:
+    from rich.markup import escape
+
+    return escape(item.source if item.kind == "signal" else f"{item.kind} {item.source}".strip())
+
+
+def _summary(coverage: "Coverage") -> list[str]:
+    lines = [
+        f"{coverage.filled} of {coverage.applicable} applicable items of the platform's tables are filled; "
+        f"{coverage.invalid_share:.1%} of the items of a record will be invalid",
+        f"{len(coverage.packet_bytes)} packet(s) of {' + '.join(map(str, coverage.packet_bytes))} bytes a report; a month: "
+        f"{coverage.packets_month:,} packets, {coverage.payload_month / MB:.1f} MB "
+        f"({coverage.traffic_month / MB:.1f} MB with TCP/IP)",
+    ]
+    if coverage.spoiling:
+        lines.append(f"each of these alone makes every record count as null: {', '.join(coverage.spoiling)}")
+    if coverage.standing_in:
+        lines.append(f"no invalid value exists for, and so will be sent: {', '.join(coverage.standing_in)}")
+    return lines

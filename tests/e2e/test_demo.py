@@ -1,0 +1,90 @@
+"""The demo as a pipeline and as a person runs it."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+DEMO = [sys.executable, "-m", "bench.cli", "--lang", "en", "demo"]
+
+
+def test_a_pipeline_gets_lines_a_verdict_and_an_exit_code(tmp_path):
+    arguments = ["--no-tty", "--seconds", "60", "--speed", "10", "--outage", "15:45", "--keep", str(tmp_path / "run")]
+    done = subprocess.run([*DEMO, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert sum(" realtime " in line for line in lines) >= 3
+    assert sum(" reissue " in line for line in lines) >= 2
+    table = dict(line.rsplit(maxsplit=1) for line in lines if len(line.split()) >= 2)
+    assert table["lost"] == "0"
+    assert table["verdict"] == "good"
+    first = next(line for line in lines if line.startswith("first report"))
+    assert float(first.split()[2]) <= 1.0
+    assert (tmp_path / "run" / "platform.db").exists()
+
+
+def test_an_earlier_run_is_never_mixed_with_a_new_one(tmp_path):
+    (tmp_path / "platform.db").touch()
+    done = subprocess.run([*DEMO, "--keep", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "name another folder" in done.stderr
+
+
+@pytest.mark.parametrize("span", ["5", "9:3", "a:b"])
+def test_an_outage_that_makes_no_sense_is_refused(span):
+    done = subprocess.run([*DEMO, "--outage", span], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "--outage" in done.stderr
+
+
+def test_keys_of_the_live_view(tmp_path):
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "150", "LINES": "50"}
+    command = [*DEMO, "--speed", "5", "--keep", str(tmp_path / "run")]
+    demo = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=subprocess.PIPE, env=environment)
+    os.close(slave)
+    screen = Screen(master)
+    try:
+        screen.expect(b"realtime")
+        os.write(master, b"o")
+        screen.expect(b"OUTAGE")
+        os.write(master, b"a")
+        screen.expect(b"alarm off")
+        os.write(master, b"o")
+        screen.expect(b"reissue")
+        os.write(master, b"e")
+        screen.expect(b"insulation resistance")
+        os.write(master, b"e")
+        screen.expect(b"platform up")
+        os.write(master, b"q")
+        screen.expect(b"good")
+        assert demo.wait(timeout=30) == 0
+    finally:
+        demo.kill()
+        demo.communicate()
+        os.close(master)
+
+
+class Screen:
+    """What a terminal received; each expectation looks at what came after the last one."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._seen = b""
+
+    def expect(self, text: bytes, within_s: float = 60) -> None:
+        end = time.monotonic() + within_s
+        while text not in self._seen:
+            ready, _, _ = select.select([self._descriptor], [], [], max(0, end - time.monotonic()))
+            assert ready, f"{text!r} did not appear; last: {self._seen[-2000:]!r}"
+            try:
+                self._seen += os.read(self._descriptor, 65536)
+            except OSError:
+                raise AssertionError(f"the program ended before {text!r}: {self._seen[-2000:]!r}") from None
+        self._seen = self._seen[self._seen.index(text) + len(text) :]
