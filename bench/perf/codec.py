@@ -23,10 +23,79 @@ _REALTIME = _EDITION.command_ids["realtime"]
 _VIN = b"LGBTEST0000000017"
 _COLLECTED_AT = 1741915613
 
+# An electric car that drives: one motor, one pack of 96 cells and 32 probes, no alarm.
+_BODIES: dict[str, dict[str, Any]] = {
+    "vehicle": {
+        "vehicle_state": 1,
+        "charging_state": 3,
+        "run_mode": 1,
+        "speed": 523,
+        "odometer": 123456,
+        "total_voltage": 3567,
+        "total_current": 9876,
+        "soc": 76,
+        "dcdc_state": 1,
+        "gear": 0x2E,
+        "insulation_resistance": 2500,
+        "accelerator": 35,
+        "brake": 0,
+    },
+    "drive_motors": {
+        "motors": [
+            {
+                "number": 1,
+                "state": 1,
+                "controller_temperature": 85,
+                "speed": 23456,
+                "torque": 20855,
+                "temperature": 98,
+                "controller_voltage": 3560,
+                "controller_current": 10420,
+            }
+        ]
+    },
+    "position": {"status": 0, "longitude": 116397128, "latitude": 39916527},
+    "extremes": {
+        "max_voltage_subsystem": 1,
+        "max_voltage_cell": 3,
+        "max_cell_voltage": 3987,
+        "min_voltage_subsystem": 1,
+        "min_voltage_cell": 2,
+        "min_cell_voltage": 3954,
+        "max_temperature_subsystem": 1,
+        "max_temperature_probe": 1,
+        "max_temperature": 68,
+        "min_temperature_subsystem": 1,
+        "min_temperature_probe": 2,
+        "min_temperature": 66,
+    },
+    "alarms": {
+        "level": 0,
+        "flags": 0,
+        "storage_faults": [],
+        "motor_faults": [],
+        "engine_faults": [],
+        "other_faults": [],
+    },
+    "storage_voltages": {
+        "subsystems": [
+            {
+                "number": 1,
+                "voltage": 3567,
+                "current": 9876,
+                "total_cells": 96,
+                "start_cell": 1,
+                "cells": [3950 + cell % 40 for cell in range(96)],
+            }
+        ]
+    },
+    "storage_temperatures": {"subsystems": [{"number": 1, "probes": [60 + probe % 8 for probe in range(32)]}]},
+}
+
 
 def measure() -> list[dict[str, Any]]:
     """Rows of `tbox-bench perf`: microseconds of one packet, the best of several runs on each side."""
-    bodies = _bodies()
+    bodies = [(_EDITION.body_types[name], values) for name, values in _BODIES.items()]
     raw = _encode(bodies)
     own = {"encode": _best_us(lambda: _encode(bodies)), "decode": _best_us(lambda: _decode(raw))}
     peer = _peer_us(raw)
@@ -69,75 +138,3 @@ def _peer_us(raw: bytes) -> dict[str, float]:
     result = subprocess.run(arguments, capture_output=True, text=True, check=True)
     times: dict[str, float] = json.loads(result.stdout)
     return times
-
-
-def _bodies() -> list[tuple[int, dict[str, Any]]]:
-    """An electric car that drives: one motor, one pack of 96 cells and 32 probes, no alarm."""
-    by_name: dict[str, dict[str, Any]] = {
-        "vehicle": {
-            "vehicle_state": 1,
-            "charging_state": 3,
-            "run_mode": 1,
-            "speed": 523,
-            "odometer": 123456,
-            "total_voltage": 3567,
-            "total_current": 9876,
-            "soc": 76,
-            "dcdc_state": 1,
-            "gear": 0x2E,
-            "insulation_resistance": 2500,
-            "accelerator": 35,
-            "brake": 0,
-        },
-        "drive_motors": {
-            "motors": [
-                {
-                    "number": 1,
-                    "state": 1,
-                    "controller_temperature": 85,
-                    "speed": 23456,
-                    "torque": 20855,
-                    "temperature": 98,
-                    "controller_voltage": 3560,
-                    "controller_current": 10420,
-                }
-            ]
-        },
-        "position": {"status": 0, "longitude": 116397128, "latitude": 39916527},
-        "extremes": {
-            "max_voltage_subsystem": 1,
-            "max_voltage_cell": 3,
-            "max_cell_voltage": 3987,
-            "min_voltage_subsystem": 1,
-            "min_voltage_cell": 2,
-            "min_cell_voltage": 3954,
-            "max_temperature_subsystem": 1,
-            "max_temperature_probe": 1,
-            "max_temperature": 68,
-            "min_temperature_subsystem": 1,
-            "min_temperature_probe": 2,
-            "min_temperature": 66,
-        },
-        "alarms": {
-            "level": 0,
-            "flags": 0,
-            "storage_faults": [],
-            "motor_faults": [],
-            "engine_faults": [],
-            "other_faults": [],
-        },
-        "storage_voltages": {
-            "subsystems": [
-                {
-                    "number": 1,
-                    "voltage": 3567,
-                    "current": 9876,
-                    "total_cells": 96,
-                    "start_cell": 1,
-                    "cells": [3950 + cell % 40 for cell in range(96)],
-                }
-            ]
-        },
-        "storage_temperatures": {"subsystems": [{"number": 1, "probes": [60 + probe % 8 for probe in range(32)]}]},
-    }
-    return [(_EDITION.body_types[name], values) for name, values in by_name.items()]
