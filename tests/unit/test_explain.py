@@ -186,6 +186,12 @@ def test_what_has_no_layout_is_one_row() -> None:
         assert by_path(build_packet(b"$$", 2, 0xFE, b"L" * 17, 1, TIME))["data_unit"].data == TIME
 
 
+def test_an_answer_that_breaks_its_layout_is_one_row() -> None:
+    explanation = explain(build_packet(b"##", 4, 1, b"L" * 17, 1, TIME + b"\x01"), "en")
+    assert [row.data for row in explanation.rows if row.offset >= 24] == [TIME + b"\x01", explanation.rows[-1].data]
+    assert explanation.fault is None
+
+
 def cells_packet(count: int) -> bytes:
     cells = b"".join((3000 + n).to_bytes(2, "big") for n in range(count))
     unit = TIME + b"\x08\x01\x01\x0d\xef\x26\x94" + count.to_bytes(2, "big") + b"\x00\x01" + bytes((count,)) + cells

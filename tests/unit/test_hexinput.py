@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,20 @@ def test_places_are_the_lines_where_packets_begin() -> None:
 def test_a_packet_cut_short_does_not_swallow_the_next(cut: int) -> None:
     short = W3.hex()[:cut]
     assert datas(f"{short}\n{W3.hex()}") == [W3[: cut // 2], W3]
+    assert datas(f"{short}\n" + DRESSES["lines"](W3)) == [W3[: cut // 2], W3]
     assert datas(f"{short}\n" + DRESSES["lines"](RAWS[0]) + f"\n{W3.hex()}")[-1] == W3
+
+
+def test_a_packet_comes_as_soon_as_its_line_is_there() -> None:
+    read = []
+
+    def lines() -> Iterator[str]:
+        for line in (W3.hex()[:60], RAWS[0].hex(), RAWS[1].hex()):
+            read.append(line)
+            yield line
+
+    pieces = pieces_of_lines(lines(), "line ")
+    assert [next(pieces).data, next(pieces).data, len(read)] == [W3[:30], RAWS[0], 2]
 
 
 def test_a_wrong_check_code_is_left_to_the_decoder() -> None:

@@ -52,6 +52,11 @@ def test_more_cells_spread_over_packets_with_their_numbers(count: int, starts: l
     }
 
 
+def test_cells_that_do_not_begin_at_one_keep_their_numbers() -> None:
+    parts = decoded(encode_report(EDITION, [voltages(300, start=11)]))
+    assert [part[0][1]["subsystems"][0]["start_cell"] for part in parts] == [11, 211]
+
+
 def test_other_bodies_travel_in_the_first_packet_only() -> None:
     parts = decoded(encode_report(EDITION, [voltages(300), ENGINE]))
     assert [[type_id for type_id, _ in part] for part in parts] == [[8, 4], [8]]
