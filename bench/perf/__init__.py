@@ -1,1 +1,1 @@
-"""Figures: each module measures one row of `tbox-bench perf` beside its peer, in one run."""
+"""Measured figures, each beside its peer: one module a subject with `measure() -> list[dict]`."""
