@@ -26,7 +26,7 @@ def layout_to_json(layout: Layout, values: dict[str, Any]) -> dict[str, Any]:
             status, mask = row.sign
             out[row.name] = _signed(value_of(row, values[row.name]), bool(values[status] & mask))
         elif isinstance(row, Codes):
-            out["code_length"] = values["code_length"]
+            out["code_length"] = value_of(row.length, values["code_length"])
             out["codes"] = [text_of(code, padded=True) for code in values["codes"]]
         elif isinstance(row, Control):
             out.update(_control_to_json(row, values))

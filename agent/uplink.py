@@ -141,13 +141,15 @@ class Uplink:
                 await self._serve(link)
             except LinkError as error:
                 self._lost(link, error)
+            finally:
+                link.close()
             await self._pause()
 
     # -- one link ------------------------------------------------------------------------------------------------------
 
     async def _serve(self, link: Link) -> None:
         now = self._clock.now()
-        self._session.connected(now, self._wall_s(), await self._serial())
+        self._session.connected(now, self._wall_s(), await self.next_serial())
         self._wake.set()
         reader = asyncio.create_task(self._read(link), name="uplink reader")
         pump = asyncio.create_task(self._pump(link), name="uplink pump")
@@ -164,7 +166,6 @@ class Uplink:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, LinkError):
                     await task
-            link.close()
 
     async def _read(self, link: Link) -> None:
         while True:
@@ -200,7 +201,7 @@ class Uplink:
         """Everything that becomes due by itself: session timers, proof by silence, a platform that stopped answering."""
         due = self._session.deadline()
         if due is not None and due <= now:
-            serial = await self._serial() if self._session.state in ("logging_in", "failed") else 0
+            serial = await self.next_serial() if self._session.state in ("logging_in", "failed") else 0
             for event in self._session.handle_timeout(now, self._wall_s(), serial):
                 await self._handle(event, now, [])
         self._delivery.acknowledged(link.acknowledged(), now)
@@ -389,7 +390,7 @@ class Uplink:
                     await asyncio.sleep(0.01)
         self._accept(self._delivery.settled(self._clock.now()))
 
-    async def _serial(self) -> int:
+    async def next_serial(self) -> int:
         """The serial of the next login: counts from 1 each day in Beijing, 65531 at most, and outlives the process (7.1)."""
         day = str((self._wall_s() + BEIJING_S) // 86_400)
         last_day, _, last = (await self._outbox.meta_get("login") or "").partition(":")
