@@ -8,7 +8,6 @@ the agent plays a recording of the car, and python-can is not loaded.
 import contextlib
 import functools
 import sqlite3
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +41,7 @@ class Hour:
 def hour(quick: bool) -> Hour:
     """Run it, once per process."""
     samples = QUICK_SAMPLES if quick else SAMPLES
-    with tempfile.TemporaryDirectory(prefix="tbox-hour-") as name:
+    with rig.scratch() as name:
         folder = Path(name)
         interface, channel = rig.choose_bus()
         epoch = repr(time.time())

@@ -10,7 +10,6 @@ and no packet is made of them. Both count CPU time: neither waits for anything, 
 
 import os
 import statistics
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ def measure(quick: bool = False) -> list[dict[str, Any]]:
     """Two rows of frames a second; without the recording the reference car alone."""
     frames = QUICK_FRAMES if quick else FRAMES
     rows = []
-    with tempfile.TemporaryDirectory(prefix="tbox-replay-") as name:
+    with rig.scratch() as name:
         log = Path(name, "car.log")
         if recording := _recording():
             _repeat(recording / I3_LOG, log, frames)

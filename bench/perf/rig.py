@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +24,13 @@ __all__ = [
     "process",
     "received",
     "rss_kb",
+    "scratch",
     "vehicle",
     "wait_for",
     "write_config",
 ]
 
+FOLDER = "/var/tmp"  # noqa: S108 - /tmp may be memory
 HOST = "127.0.0.1"
 STOP_S = 20.0
 POLL_S = 0.1
@@ -55,7 +58,12 @@ reissue_days = 30
 """
 
 
-class RigError(Exception):
+def scratch() -> "tempfile.TemporaryDirectory[str]":
+    """A folder on a disk, for as long as it is needed."""
+    return tempfile.TemporaryDirectory(prefix="tbox-perf-", dir=FOLDER)
+
+
+class RigError(RuntimeError):
     """A process of a measurement did not do its part; the text holds its last words."""
 
 

@@ -9,7 +9,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ def measure(quick: bool = False) -> list[dict[str, Any]]:
     if interface != "udp_multicast":
         raise rig.RigError("start needs a network interface with multicast; there is only lo")
     ours, peer, bare = [], [], []
-    with tempfile.TemporaryDirectory(prefix="tbox-start-") as name:
+    with rig.scratch() as name:
         folder = Path(name)
         environment = {**os.environ, "CACHE_DIRECTORY": name, "PYTHONPYCACHEPREFIX": f"{name}/pyc"}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
