@@ -92,9 +92,21 @@ class BusSettings(Protocol):
 
 
 class Latest(Protocol):
-    """The part of LatestFrames that a bus feeds."""
+    """The part of LatestFrames that a bus feeds.
 
+    `plain` gives (slot, length) by can_id of the messages that are kept as they come, with nothing to check or choose
+    by their data: for them the receive loop does itself what `keeper` would, without a call.
+    """
+
+    kept: int
+    short: int
+
+    @property
+    def frames(self) -> list[bytes | bytearray]: ...
+    @property
+    def stamps(self) -> list[int]: ...
     def keeper(self, bus: int) -> Keep: ...
+    def plain(self, bus: int) -> Mapping[int, tuple[int, int]]: ...
     def wanted(self, bus: int) -> list[tuple[int, int]]: ...
 
 
@@ -157,8 +169,9 @@ def bus_arguments(settings: BusSettings, wanted: Sequence[tuple[int, int]]) -> d
 class CanBus:
     """Feeds `latest` from one bus until cancelled; `index` is the bus's number in the compiled plan.
 
-    Counters: `frames` (data frames received), `error_frames`, `remote_frames`, `reopened`. `problem` is why the bus is
-    away, None while it is open, which `is_open` tells too. `rng` spreads the attempts to reopen.
+    Counters: `frames` (data frames received; SocketCAN's kernel filter lets only wanted ones through), `error_frames`,
+    `remote_frames`, `reopened`. `problem` is why the bus is away, None while it is open, which `is_open` tells too.
+    `rng` spreads the attempts to reopen.
     """
 
     def __init__(self, settings: BusSettings, index: int, latest: Latest, clock: Clock, rng: Random) -> None:
@@ -210,7 +223,9 @@ class CanBus:
         """Keep frames until stopped; the body of the receive thread. Raises BusError when the bus fails."""
         import can
 
-        keep, stamp, recv = self._latest.keeper(self._index), self._clock.stamp, bus.recv
+        latest, stamp, recv = self._latest, self._clock.stamp, bus.recv
+        plain, keep = latest.plain(self._index), latest.keeper(self._index)
+        frames, stamps = latest.frames, latest.stamps
         try:
             while not self._stopping:
                 message = recv(POLL_S)
@@ -218,12 +233,25 @@ class CanBus:
                     continue
                 if message.is_error_frame:
                     self.error_frames += 1
-                elif message.is_remote_frame:
+                    continue
+                if message.is_remote_frame:
                     self.remote_frames += 1
-                else:
-                    self.frames += 1
-                    can_id = message.arbitration_id
-                    keep(can_id | EXTENDED if message.is_extended_id else can_id, message.data, stamp())
+                    continue
+                self.frames += 1
+                can_id = message.arbitration_id
+                if message.is_extended_id:
+                    can_id |= EXTENDED
+                try:
+                    slot, length = plain[can_id]
+                except KeyError:
+                    keep(can_id, message.data, stamp())
+                    continue
+                data = message.data
+                if len(data) < length:
+                    latest.short += 1
+                frames[slot] = data  # before its stamp: a reader takes them the other way round
+                stamps[slot] = stamp()
+                latest.kept += 1
         except (can.CanError, OSError) as error:
             raise BusError(self.settings.interface, str(self.settings.channel), str(error)) from error
 

@@ -5,7 +5,6 @@ The only module that imports cantools.
 
 import re
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +12,7 @@ import cantools.database
 import cantools.database.errors
 
 from agent.errors import ConfigError
+from agent.units import exact
 
 if TYPE_CHECKING:
     from cantools.database.can import Database, Message, Signal
@@ -60,7 +60,7 @@ class Dbc:
         return message.is_extended_frame and message.frame_id & 0xFF == 0xFE and named
 
     def scaling(self, message: "Message", signal: "Signal") -> tuple[Fraction, Fraction]:
-        """Factor and offset exactly as printed in the file.
+        """Factor and offset exactly as printed in the file; ValueError when one is no finite number.
 
         cantools gives binary floats. Its numbers say which printed line is meant; the line gives the digits.
         """
@@ -68,8 +68,8 @@ class Dbc:
         key = (message.frame_id | (EXTENDED if message.is_extended_frame else 0), signal.start, signal.length, order)
         for factor, offset in self._printed.get(key, ()):
             if float(factor) == signal.scale and float(offset) == signal.offset:
-                return Fraction(Decimal(factor)), Fraction(Decimal(offset))
-        return Fraction(repr(signal.scale)), Fraction(repr(signal.offset))
+                return exact(factor), exact(offset)
+        return exact(repr(signal.scale)), exact(repr(signal.offset))
 
 
 def _printed_factors(text: str) -> dict[tuple[int, int, int, int], list[tuple[str, str]]]:

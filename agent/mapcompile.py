@@ -92,6 +92,10 @@ class Bodies:
                 node["lists"].append([row.name, *self.list_of(body, key, row, table.get(row.name), names)])
             else:
                 self.values.fault(key, "cannot be mapped")
+        number = dict(node["fields"]).get("number")
+        if number is not None:
+            for name, first, length in node["lists"]:
+                self.lists.setdefault((body, name), []).append([number, first, length])
         return node
 
     def _field(self, body: str, path: str, field: Field, spec: Any) -> int:
@@ -233,7 +237,6 @@ class Bodies:
         position: int,
         single: bool,
     ) -> dict[str, Any]:
-        values = self.values
         table = dict(table)
         derived: dict[str, str] = {}
         for row in layout.rows:
@@ -258,9 +261,6 @@ class Bodies:
         if body == "drive_motors" and "state" not in table and {"torque", "speed"} <= set(table):
             derive_motor_state(self, path, layout)
             self.derived(f"{path}.state", "torque and speed")
-        outs = dict(node["fields"])
-        for name, first, length in node["lists"]:
-            self.lists.setdefault((body, name), []).append([outs.get("number", values.new(1)), first, length])
         return node
 
     def _check_numbers(self, path: str, nodes: list[dict[str, Any]]) -> None:

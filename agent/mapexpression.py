@@ -10,6 +10,8 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+from agent.units import exact
+
 __all__ = ["ExpressionError", "parse_expression"]
 
 Tree = list[Any]
@@ -123,7 +125,10 @@ class _Parser:
         elif isinstance(value, float):
             # The digits as written: 0.1 is one tenth here, not the nearest binary fraction.
             digits = ast.get_source_segment(self._text, node) or repr(value)
-            ratio = Fraction(digits.replace("_", ""))
+            try:
+                ratio = exact(digits)
+            except ValueError as error:
+                raise self._error(node, str(error)) from None
         else:
             raise self._error(node, f"not allowed here; allowed are {_ALLOWED}")
         return ["number", ratio.numerator, ratio.denominator]

@@ -23,7 +23,8 @@ def compile_mapping(
     path: str, document: dict[str, Any], edition: Edition | None, sources: list[DbcSource], faults: list[str]
 ) -> CompiledMapping:
     """`faults`: those found so far; ConfigError with them and all others of the document."""
-    buses: dict[str, list[Dbc]] = {bus: [] for bus in document.get("dbc", {})} if sources or faults else {}
+    tables = document.get("dbc")
+    buses: dict[str, list[Dbc]] = {bus: [] for bus in tables} if isinstance(tables, dict) else {}
     warnings: list[str] = []
     broken = {source.bus for source in sources} ^ set(buses)  # a bus without a readable file: do not blame its signals
     for source in sources:
@@ -65,7 +66,7 @@ def _sections(document: dict[str, Any], edition: Edition, values: Values) -> dic
     """The bodies of this edition; those of another edition the mapping was written for are passed over."""
     written = document.get("edition")
     names = [written] if isinstance(written, str) else written if isinstance(written, list) else []
-    others = {body for name in names if name in EDITIONS for body in EDITIONS[name].body_types}
+    others = {body for name, other in EDITIONS.items() if name in names for body in other.body_types}
     known = [*_HEAD, *edition.body_types]
     sections = {}
     for key, section in document.items():

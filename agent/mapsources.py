@@ -151,7 +151,10 @@ class Sources:
             raise LookupError(f'"{reference}" is not bus.message.signal')
         frame = self.frame(parts[0], parts[1])
         signal = frame.signal(parts[2])
-        place = Place(frame, signal, *frame.dbc.scaling(frame.message, signal))
+        try:
+            place = Place(frame, signal, *frame.dbc.scaling(frame.message, signal))
+        except ValueError as error:
+            raise LookupError(f"{frame.label}.{signal.name}: factor or offset in the DBC: {error}") from None
         if place.factor == 0:
             raise LookupError(f"{place.label} has factor 0 in the DBC")
         if place.is_float and signal.length not in (16, 32, 64):

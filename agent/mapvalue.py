@@ -11,7 +11,7 @@ from agent.core.field import Field
 from agent.core.signals import UNKNOWN, rounded
 from agent.mapexpression import ExpressionError, parse_expression
 from agent.mapsources import Place, Sources, nearest
-from agent.units import UNITS, conversion, dimension
+from agent.units import UNITS, conversion, dimension, exact
 
 __all__ = ["TRUTH", "Origin", "Target", "Values", "fill"]
 
@@ -293,9 +293,12 @@ def _shown(value: Any) -> str:
 
 
 def _fraction(value: Any, key: str) -> Fraction:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not Decimal(value).is_finite():
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise _FaultError(f"is {_shown(value)}; a number is needed", key)
-    return Fraction(value)
+    try:
+        return exact(value)
+    except ValueError as error:
+        raise _FaultError(str(error), key) from None
 
 
 def _count(value: Any, target: Target, key: str = ".constant") -> int:

@@ -130,10 +130,10 @@ def _cache_file(mapping: bytes, sources: list[DbcSource], edition_name: str) -> 
     for source in sources:
         key.update(b"%d:" % len(source.data) + source.data)
     # While the program itself is being worked on its version stands still.
-    for module in sorted(Path(__file__).parent.glob("map*.py")) + sorted(
-        Path(__file__).parent.glob("core/edition*.py")
-    ):
-        key.update(module.read_bytes())
+    here = Path(__file__).parent
+    for pattern in ("map*.py", "dbcfile.py", "units.py", "core/edition*.py"):
+        for module in sorted(here.glob(pattern)):
+            key.update(module.read_bytes())
     name = f"mapping-{key.hexdigest()[:32]}.json"
     # systemd sets CACHE_DIRECTORY, to several directories separated by colons if told to.
     if given := os.environ.get("CACHE_DIRECTORY", "").split(":")[0]:

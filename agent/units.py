@@ -1,8 +1,23 @@
-"""Units of DBC files and of the standard's tables, and the exact conversion between two of them."""
+"""Numbers as they are printed, and units of DBC files and of the standard's tables with the exact conversion between two."""
 
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
-__all__ = ["UNITS", "conversion", "dimension"]
+__all__ = ["UNITS", "conversion", "dimension", "exact"]
+
+MAX_EXPONENT = 60  # of ten; a ratio of integers needs as many digits
+
+
+def exact(number: str | int | Decimal) -> Fraction:
+    """The exact value of a decimal as written; ValueError unless it is finite and of a size that means something."""
+    try:
+        decimal = Decimal(number)
+    except InvalidOperation:
+        raise ValueError(f"{number} is not a number") from None
+    if not decimal.is_finite() or (decimal and abs(decimal.adjusted()) > MAX_EXPONENT):
+        raise ValueError(f"{number} is not within 1e-{MAX_EXPONENT}..1e{MAX_EXPONENT}")
+    return Fraction(decimal)
+
 
 # Dimension -> {unit: (factor, offset)}, base = value * factor + offset. Both sides of a conversion use the same base.
 _DIMENSIONS: dict[str, dict[str, tuple[Fraction, Fraction]]] = {}

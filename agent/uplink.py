@@ -102,6 +102,7 @@ class Uplink:
         self._live: deque[tuple[int, NewRow]] = deque()
         self._cursor = 0  # last backlog row read on this link
         self._exhausted = False  # nothing pending behind the cursor
+        self._decided: set[int] = set()  # rows proven or refused since the outbox was last asked for rows
         self._rescan_at = 0
         self._tokens = 0.0
         self._tokens_at = 0
@@ -140,13 +141,15 @@ class Uplink:
                 await self._serve(link)
             except LinkError as error:
                 self._lost(link, error)
+            finally:
+                link.close()
             await self._pause()
 
     # -- one link ------------------------------------------------------------------------------------------------------
 
     async def _serve(self, link: Link) -> None:
         now = self._clock.now()
-        self._session.connected(now, self._wall_s(), await self._serial())
+        self._session.connected(now, self._wall_s(), await self.next_serial())
         self._wake.set()
         reader = asyncio.create_task(self._read(link), name="uplink reader")
         pump = asyncio.create_task(self._pump(link), name="uplink pump")
@@ -163,7 +166,6 @@ class Uplink:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, LinkError):
                     await task
-            link.close()
 
     async def _read(self, link: Link) -> None:
         while True:
@@ -197,7 +199,7 @@ class Uplink:
         """Everything that becomes due by itself: session timers, proof by silence, a platform that stopped answering."""
         due = self._session.deadline()
         if due is not None and due <= now:
-            serial = await self._serial() if self._session.state in ("logging_in", "failed") else 0
+            serial = await self.next_serial() if self._session.state in ("logging_in", "failed") else 0
             for event in self._session.handle_timeout(now, self._wall_s(), serial):
                 await self._handle(event, now)
         self._delivery.acknowledged(link.acknowledged(), now)
@@ -230,11 +232,13 @@ class Uplink:
         limit = min(CHUNK, self._delivery.room(live=False), self._allowance(now))
         if self._exhausted or limit <= 0:
             return False
+        self._decided.clear()
         rows = await self._outbox.batch(limit, self._cursor, self._delivery)
-        live = {row_id for row_id, _ in self._live}
+        # While the outbox was reading, answers may have come: such a row is neither in flight any more nor marked yet.
+        held = self._decided.union(row_id for row_id, _ in self._live)
         for row in rows:
             self._cursor = row.id
-            if row.id not in live:
+            if row.id not in held and row.id not in self._delivery:
                 self._send(link, row.id, row, REISSUE, now)
                 self._tokens -= 1
         self._exhausted = len(rows) < limit
@@ -323,6 +327,7 @@ class Uplink:
             self._accept([(row_id, command)])
         elif fate == "refused":
             self.counters.refused += 1
+            self._decided.add(row_id)
             self._outbox.refuse([row_id], flag)
 
     def _accept(self, proven: list[tuple[int, int]]) -> None:
@@ -330,6 +335,7 @@ class Uplink:
         for command, fate in FATES.items():
             ids = [row_id for row_id, sent_as in proven if sent_as == command]
             if ids:
+                self._decided.update(ids)
                 self._outbox.accept(ids, fate)
 
     # -- between links -------------------------------------------------------------------------------------------------
@@ -372,7 +378,7 @@ class Uplink:
                     await asyncio.sleep(0.01)
         self._accept(self._delivery.settled(self._clock.now()))
 
-    async def _serial(self) -> int:
+    async def next_serial(self) -> int:
         """The serial of the next login: counts from 1 each day in Beijing, 65531 at most, and outlives the process (7.1)."""
         day = str((self._wall_s() + BEIJING_S) // 86_400)
         last_day, _, last = (await self._outbox.meta_get("login") or "").partition(":")

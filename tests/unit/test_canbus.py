@@ -41,6 +41,10 @@ class Kept:
         self.rows: list[tuple[int, int, bytes, int]] = []
         self.count = count
         self.reached = reached
+        self.kept = 0
+        self.short = 0
+        self.frames: list[bytes | bytearray] = [b"", b""]
+        self.stamps = [0, 0]
 
     def keeper(self, bus: int) -> Callable[[int, bytes | bytearray, int], None]:
         def keep(can_id: int, data: bytes | bytearray, stamp: int) -> None:
@@ -50,11 +54,14 @@ class Kept:
 
         return keep
 
+    def plain(self, bus: int) -> dict[int, tuple[int, int]]:
+        return {0x200: (0, 2), 0x18FEF100 | EXT: (1, 8)}
+
     def wanted(self, bus: int) -> list[tuple[int, int]]:
         return [(0x123, 0x800007FF)]
 
     @property
-    def frames(self) -> list[tuple[int, bytes]]:
+    def called(self) -> list[tuple[int, bytes]]:
         return [(can_id, data) for _, can_id, data, _ in self.rows]
 
 
@@ -102,15 +109,18 @@ async def receive_three(settings: Settings, send: list[can.Message], clock: Cloc
     return bus, kept
 
 
-THREE = [message(0x123, b"\1\2"), message(0x123 | EXT, b""), message(0x7FF, bytes(8))]
+THREE = [message(0x123, b"\1\2"), message(0x18FEF107 | EXT, b""), message(0x1FF, bytes(8))]
 
 
 def test_frames_are_kept_with_bus_number_and_bit_31_and_others_only_counted() -> None:
-    others = [message(0x124, b"", is_remote_frame=True, dlc=4), message(0, b"", is_error_frame=True)]
+    others = [
+        message(0x124, b"", is_remote_frame=True, dlc=4),
+        message(0, b"", is_error_frame=True),
+    ]
     clock = Clock()
     before = clock.stamp()
     bus, kept = asyncio.run(receive_three(Settings(), [THREE[0], *others, *THREE[1:]], clock))
-    assert kept.frames == [(0x123, b"\1\2"), (0x123 | EXT, b""), (0x7FF, bytes(8))]
+    assert kept.called == [(0x123, b"\1\2"), (0x18FEF107 | EXT, b""), (0x1FF, bytes(8))]
     assert {row[0] for row in kept.rows} == {1}
     assert all(before <= row[3] <= clock.stamp() for row in kept.rows)
     assert (bus.frames, bus.remote_frames, bus.error_frames, bus.reopened) == (3, 1, 1, 0)
@@ -119,9 +129,21 @@ def test_frames_are_kept_with_bus_number_and_bit_31_and_others_only_counted() ->
 @pytest.mark.network
 def test_udp_multicast_receives_classic_and_fd_frames() -> None:
     settings = Settings(interface="udp_multicast", channel="239.74.163.77", fd=True, options={"port": 43177})
-    send = [THREE[0], message(0x18FEF100 | EXT, bytes(64), is_fd=True), THREE[2]]
+    send = [THREE[0], message(0x18FEF101 | EXT, bytes(64), is_fd=True), THREE[2]]
     _, kept = asyncio.run(receive_three(settings, send, Clock()))
-    assert kept.frames == [(0x123, b"\1\2"), (0x18FEF100 | EXT, bytes(64)), (0x7FF, bytes(8))]
+    assert kept.called == [(0x123, b"\1\2"), (0x18FEF101 | EXT, bytes(64)), (0x1FF, bytes(8))]
+
+
+def test_plain_messages_are_put_where_they_are_decoded_from_with_their_stamp() -> None:
+    plain = [message(0x200, b"\1"), message(0x200, b"\2\3"), message(0x18FEF100 | EXT, bytes(8))]
+    other = [message(0x18FEF100 & 0x7FF, b"\4"), message(0x200 | EXT, b"\5"), message(0x123, b"\6")]
+    clock = Clock()
+    before = clock.stamp()
+    bus, kept = asyncio.run(receive_three(Settings(), plain + other, clock))
+    assert [bytes(data) for data in kept.frames] == [b"\2\3", bytes(8)]
+    assert before <= kept.stamps[0] <= kept.stamps[1] <= kept.rows[0][3]
+    assert (bus.frames, kept.kept, kept.short) == (6, 3, 1)
+    assert kept.called == [(0x100, b"\4"), (0x200 | EXT, b"\5"), (0x123, b"\6")]
 
 
 def test_a_silent_bus_stops_within_a_second_and_leaves_no_thread() -> None:
@@ -170,7 +192,7 @@ def test_a_bus_that_fails_is_opened_again_and_goes_on(
 
     with caplog.at_level(logging.INFO, "agent.canbus"):
         bus, kept = asyncio.run(fail_twice())
-    assert kept.frames == [(0x123, b"\1\2")]
+    assert kept.called == [(0x123, b"\1\2")]
     assert bus.reopened == 2
     assert "closed bus" in caplog.text
 
@@ -275,13 +297,13 @@ def recording(tmp_path: Path, *lines: str) -> str:
     return str(path)
 
 
-TWO_CHANNELS = ["(5.000000) can1 100#01", "(5.500000) can2 100#02", "(7.000000) can1 18FEF100#03"]
+TWO_CHANNELS = ["(5.000000) can1 100#01", "(5.500000) can2 100#02", "(7.000000) can1 18FEF105#03"]
 
 
 @pytest.mark.parametrize("speed", [1, 10, 1000])
 def test_a_recording_plays_at_its_own_pace_on_the_clock(tmp_path: Path, speed: int) -> None:
     bus, kept, _, start = play(Settings(interface="log", channel=recording(tmp_path, *TWO_CHANNELS)), speed)
-    assert kept.frames == [(0x100, b"\1"), (0x100, b"\2"), (0x18FEF100 | EXT, b"\3")]
+    assert kept.called == [(0x100, b"\1"), (0x100, b"\2"), (0x18FEF105 | EXT, b"\3")]
     real_ms = [(stamp - start) / 10**6 for *_, stamp in kept.rows]
     for at, due in zip(real_ms, [0, 500, 2000], strict=True):
         assert due / speed <= at <= due / speed + 3
@@ -290,7 +312,7 @@ def test_a_recording_plays_at_its_own_pace_on_the_clock(tmp_path: Path, speed: i
 
 def test_one_channel_of_a_recording(tmp_path: Path) -> None:
     settings = Settings(interface="log", channel=recording(tmp_path, *TWO_CHANNELS), options={"log_channel": "can2"})
-    assert play(settings)[1].frames == [(0x100, b"\2")]
+    assert play(settings)[1].called == [(0x100, b"\2")]
 
 
 def test_frame_ms_replaces_a_broken_clock(tmp_path: Path) -> None:
@@ -304,7 +326,7 @@ def test_a_looped_recording_begins_again_without_a_gap(tmp_path: Path) -> None:
     sleeper, kept = Sleeper(stop_after=12), Kept()
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(CanBus(settings, 0, kept, sleeper.clock(), Random(1)).run())
-    assert kept.frames[:3] == kept.frames[3:6]
+    assert kept.called[:3] == kept.called[3:6]
     assert kept.rows[3][3] - kept.rows[2][3] < 5_000_000
 
 

@@ -20,7 +20,9 @@ def signal(reference: str) -> int:
     return SIGNALS.index(reference)
 
 
-def result(text: str, *operands: "Fraction | int | None", words: "dict[str, Fraction] | None" = None) -> "Fraction | None":
+def result(
+    text: str, *operands: "Fraction | int | None", words: "dict[str, Fraction] | None" = None
+) -> "Fraction | None":
     tree = parse_expression(text, signal, words or {})
     ratios: list[Any] = [None if one is None else Fraction(one).as_integer_ratio() for one in operands]
     value = evaluate(tree, ratios, [])
@@ -47,18 +49,18 @@ def bigger(parts: "st.SearchStrategy[str]") -> "st.SearchStrategy[str]":
 class Exact(ast.NodeTransformer):
     """Literals as fractions, truth as 1 and 0: what the text means, by Python itself."""
 
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
         return ast.parse(f"Fraction({ast.unparse(node)!r})", mode="eval").body
 
-    def visit_Compare(self, node: ast.Compare) -> ast.AST:  # noqa: N802
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
         return ast.Call(ast.Name("Fraction", ast.Load()), [node], [])
 
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:  # noqa: N802
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         self.generic_visit(node)
         return ast.Call(ast.Name("Fraction", ast.Load()), [node], []) if isinstance(node.op, ast.Not) else node
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:  # noqa: N802
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         self.generic_visit(node)
         name = "both" if isinstance(node.op, ast.And) else "either"
         return ast.Call(ast.Name(name, ast.Load()), node.values, [])
@@ -86,7 +88,9 @@ def test_an_expression_gives_what_python_gives_with_fractions(text: str, x: Frac
         assert result(text, x, y) == expected
 
 
-@pytest.mark.parametrize("text", ["a.m.x + 1", "a.m.x and 0", "1 or a.m.x", "min(1, a.m.x)", "2 if a.m.x else 3", "not a.m.x"])
+@pytest.mark.parametrize(
+    "text", ["a.m.x + 1", "a.m.x and 0", "1 or a.m.x", "min(1, a.m.x)", "2 if a.m.x else 3", "not a.m.x"]
+)
 def test_an_operand_that_is_not_known_makes_the_result_unknown(text: str) -> None:
     assert result(text, None, 1) is None
 

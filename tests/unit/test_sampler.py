@@ -28,12 +28,12 @@ def test_every_item_without_a_source_says_so_and_the_sample_can_be_sent(tmp_path
     assert sample[1] == {
         **dict.fromkeys(("vehicle_state", "charging_state", "run_mode", "soc", "dcdc_state"), 0xFF),
         **dict.fromkeys(("speed", "total_voltage", "total_current", "insulation_resistance"), 0xFFFF),
-        **{"odometer": 0xFFFFFFFF, "gear": 0, "accelerator": 0xFF, "brake": 0xFF},
+        "odometer": 0xFFFFFFFF, "gear": 0, "accelerator": 0xFF, "brake": 0xFF,
     }
     assert sample[5] == {"status": 1, "longitude": 0, "latitude": 0}
     assert set(sample[6].values()) == {0xFF, 0xFFFF}
     assert sample[7] == {
-        **{"level": 0xFF, "flags": 0},
+        "level": 0xFF, "flags": 0,
         **dict.fromkeys(("storage_faults", "motor_faults", "engine_faults", "other_faults"), 0xFF),
     }
     assert sample[3]["probes"] == []
@@ -55,7 +55,9 @@ def test_every_item_without_a_source_says_so_and_the_sample_can_be_sent(tmp_path
         (100, -32768, 1, 0xFF),  # speed is out of range
     ],
 )
-def test_motor_state_follows_torque_and_speed(tmp_path: Path, torque: int, speed: int, vehicle: int, state: int) -> None:
+def test_motor_state_follows_torque_and_speed(
+    tmp_path: Path, torque: int, speed: int, vehicle: int, state: int
+) -> None:
     sections = """[vehicle]
 vehicle_state = { signal = "b.M.B0", values = { 0 = "off", 1 = "started" } }
 [[drive_motors.motors]]
@@ -92,16 +94,26 @@ def list_messages(cells: int) -> str:
     return "\n".join(text)
 
 
-@given(first=st.lists(st.integers(0, 3), min_size=5, max_size=5), second=st.lists(st.integers(0, 3), min_size=5, max_size=5))
+@given(
+    first=st.lists(st.integers(0, 3), min_size=5, max_size=5),
+    second=st.lists(st.integers(0, 3), min_size=5, max_size=5),
+)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_extremes_are_those_of_the_lists_with_the_lowest_number(first: list[int], second: list[int], tmp_path: Path) -> None:
+def test_extremes_are_those_of_the_lists_with_the_lowest_number(
+    first: list[int], second: list[int], tmp_path: Path
+) -> None:
     car = Car(tmp_path, list_messages(5), LISTS.replace("COUNT", "5"))
     # 3 stands for a value out of the field's range: not a candidate.
     volts = [[{0: 3000, 1: 3001, 2: 3002, 3: 65000}[one] for one in cells] for cells in (first, second)]
     for can_id, cells in zip((0x300, 0x301), volts, strict=True):
         car.keep(can_id, b"".join(cell.to_bytes(2, "little") for cell in cells))
     body = car.sample()[6]
-    known = [(cell, group, number) for group, cells in enumerate(volts, 1) for number, cell in enumerate(cells, 1) if cell < 60001]
+    known = [
+        (cell, group, number)
+        for group, cells in enumerate(volts, 1)
+        for number, cell in enumerate(cells, 1)
+        if cell < 60001
+    ]
     if not known:
         assert set(body.values()) == {0xFF, 0xFFFF}
         return
@@ -124,9 +136,11 @@ def test_extreme_temperatures_keep_their_sign_and_a_mapped_extreme_goes_first(tm
 
 
 def test_a_cell_number_that_does_not_fit_its_byte_is_invalid_while_the_value_stays(tmp_path: Path) -> None:
-    text = [f"BO_ 768 V: 8 A\n SG_ Page M : 0|16@1+ (1,0) [0|0] \"\" A"]
+    text = ['BO_ 768 V: 8 A\n SG_ Page M : 0|16@1+ (1,0) [0|0] "" A']
     text += [f' SG_ C{n} m{n} : 16|16@1+ (1,0) [0|0] "mV" A' for n in range(1, 261)]
-    car = Car(tmp_path, "\n".join(text), '[extremes]\n[storage_voltages]\ncells = { signal = "b.V.C{n}", count = 260 }\n')
+    car = Car(
+        tmp_path, "\n".join(text), '[extremes]\n[storage_voltages]\ncells = { signal = "b.V.C{n}", count = 260 }\n'
+    )
     for number in range(1, 261):
         car.keep(768, number.to_bytes(2, "little") + (3000 + number).to_bytes(2, "little") + bytes(4))
     body = car.sample()[6]
@@ -143,8 +157,8 @@ def test_the_only_subsystem_has_the_vehicles_voltage_and_current(tmp_path: Path)
     car.keep(256, "64 0A 04 0000000000")
     (subsystem,) = car.sample()[8]["subsystems"]
     assert subsystem == {
-        **{"number": 1, "voltage": 1000, "current": 9900},
-        **{"total_cells": 2, "start_cell": 1, "cells": [4000, 3500]},
+        "number": 1, "voltage": 1000, "current": 9900,
+        "total_cells": 2, "start_cell": 1, "cells": [4000, 3500],
     }
     assert car.item("storage_voltages.voltage").source == "vehicle.total_voltage"
 
@@ -160,7 +174,9 @@ ALARMS = """[messages."b.N"]
 timeout_ms = 100
 [alarms]
 default_level = 2
-flags = { soc_low = "b.M.B0", insulation = { expression = "b.N.B0 < 5" }, soc_high = { signal = "b.M.B1", values = { 1 = true, 2 = false } } }
+flags.soc_low = "b.M.B0"
+flags.insulation = { expression = "b.N.B0 < 5" }
+flags.soc_high = { signal = "b.M.B1", values = { 1 = true, 2 = false } }
 levels = { insulation = 3 }
 storage_faults = { signal = "b.M.B{n}", count = 2, first = 2 }
 motor_faults = ["b.N.B1"]
@@ -170,7 +186,11 @@ engine_faults = []
 
 def test_alarm_level_is_the_highest_of_the_flags_set(tmp_path: Path) -> None:
     car = Car(tmp_path, BYTES, ALARMS)
-    for first, other, flags, level in (("00 02", "05", 0, 0), ("01 02", "05", 1 << 4, 2), ("01 01", "04", 1 << 4 | 1 << 7 | 1 << 11, 3)):
+    for first, other, flags, level in (
+        ("00 02", "05", 0, 0),
+        ("01 02", "05", 1 << 4, 2),
+        ("01 01", "04", 1 << 4 | 1 << 7 | 1 << 11, 3),
+    ):
         car.keep(256, first + "000000000000")
         car.keep(257, other + "00000000000000")
         body = car.sample()[7]
@@ -237,7 +257,13 @@ def test_degrees_become_magnitudes_and_status_bits(
 def test_without_a_fix_the_last_valid_place_stays(tmp_path: Path) -> None:
     car = Car(tmp_path, GNSS, POSITION + 'valid = { signal = "b.G.Fix", values = { 0 = false, 1 = true } }\n')
     found: list[Any] = []
-    steps = [(0, place(0, 0, 0)), (10, place(-20000000, 30000000)), (20, place(0, 0, 0)), (30, place(1810000000, 0)), (300, None)]
+    steps = [
+        (0, place(0, 0, 0)),
+        (10, place(-20000000, 30000000)),
+        (20, place(0, 0, 0)),
+        (30, place(1810000000, 0)),
+        (300, None),
+    ]
     for now, data in steps:
         if data is not None:
             car.keep(1024, data, now)
@@ -250,8 +276,14 @@ def test_without_a_fix_the_last_valid_place_stays(tmp_path: Path) -> None:
     ("gear", "expected"),
     [
         ('gear = { signal = "b.M.B0", values = { 3 = "D", 4 = 2 } }', [0x0E, 0x02, 0]),
-        ('gear = { gear = { signal = "b.M.B0", values = { 3 = "D", 4 = 2 } }, driving_force = "b.M.B1" }', [0x2E, 0x22, 0]),
-        ('gear = { gear = { signal = "b.M.B0", values = { 3 = "D", 4 = 2 } }, braking_force = "b.N.B1" }', [0x0E, 0x02, 0]),
+        (
+            'gear = { gear = { signal = "b.M.B0", values = { 3 = "D", 4 = 2 } }, driving_force = "b.M.B1" }',
+            [0x2E, 0x22, 0],
+        ),
+        (
+            'gear = { gear = { signal = "b.M.B0", values = { 3 = "D", 4 = 2 } }, braking_force = "b.N.B1" }',
+            [0x0E, 0x02, 0],
+        ),
         ('gear = { driving_force = "b.M.B1" }', [0, 0, 0]),
     ],
 )

@@ -23,6 +23,7 @@ MESSAGES = """BO_ 256 BMS: 8 A
 BO_ 257 Cells: 8 A
  SG_ Cell1 : 0|16@1+ (0.001,0) [0|0] "V" A
  SG_ Real : 32|32@1- (1,0) [0|0] "" A
+ SG_ Vast : 16|8@1+ (1e-999999999,0) [0|0] "" A
 BO_ 258 Twin: 8 A
  SG_ X : 0|8@1+ (1,0) [0|0] "" A
 BO_ 259 Twin: 8 A
@@ -41,12 +42,18 @@ def faults(folder: Path, sections: str, *, head: str = HEAD, edition: str = "201
     [
         ("[vehicel]\n", "vehicel: unknown section (did you mean vehicle?)"),
         ('[vehicle]\nsped = "b.BMS.Soc"\n', "vehicle.sped: unknown key (did you mean speed?)"),
-        ('[vehicle]\nsoc = { signal = "b.BMS.Soc", fcator = 2 }\n', "vehicle.soc.fcator: unknown key (did you mean factor?)"),
+        (
+            '[vehicle]\nsoc = { signal = "b.BMS.Soc", fcator = 2 }\n',
+            "vehicle.soc.fcator: unknown key (did you mean factor?)",
+        ),
         ('[vehicle]\nsoc = "c.BMS.Soc"\n', "vehicle.soc: no bus c (known: b)"),
         ('[vehicle]\nsoc = "b.BSM.Soc"\n', "vehicle.soc: bus b has no message BSM (did you mean BMS?)"),
         ('[vehicle]\nsoc = "b.BMS.soc"\n', "vehicle.soc: b.BMS has no signal soc (did you mean Soc?)"),
         ('[vehicle]\nsoc = "b.0x999.Soc"\n', "vehicle.soc: bus b has no message 0x999 (29-bit identifiers end in x)"),
-        ('[vehicle]\nsoc = "b.Twin.X"\n', "vehicle.soc: bus b has several messages Twin: use the identifier (0x102, 0x103)"),
+        (
+            '[vehicle]\nsoc = "b.Twin.X"\n',
+            "vehicle.soc: bus b has several messages Twin: use the identifier (0x102, 0x103)",
+        ),
         ('[vehicle]\nsoc = "Soc"\n', 'vehicle.soc: "Soc" is not bus.message.signal'),
         ("[vehicle]\nsoc = 5\n", "vehicle.soc: is 5; write"),
         ("[vehicle]\nsoc = {}\n", "vehicle.soc: needs one of signal, constant, expression"),
@@ -63,19 +70,49 @@ def faults(folder: Path, sections: str, *, head: str = HEAD, edition: str = "201
         ('[vehicle]\nspeed = { signal = "b.BMS.Bare", offset = 300 }\n', "no raw of b.BMS.Bare lies in 0..220 km/h"),
         ('[vehicle]\nsoc = { signal = "b.BMS.Soc", sign = 2 }\n', "vehicle.soc.sign: is 2; allowed are 1 and -1"),
         ('[vehicle]\nsoc = { signal = "b.BMS.Soc", factor = 0 }\n', "vehicle.soc.factor: must not be 0"),
-        ('[vehicle]\nsoc = { signal = "b.BMS.Soc", factor = nan }\n', "vehicle.soc.factor: is NaN; a number is needed"),
-        ('[vehicle]\nspeed = { expression = "b.BMS.Mph +" }\n', "vehicle.speed.expression: column 12: not an expression"),
+        (
+            '[vehicle]\nsoc = { signal = "b.BMS.Soc", factor = nan }\n',
+            "vehicle.soc.factor: NaN is not within 1e-60..1e60",
+        ),
+        (
+            '[vehicle]\nspeed = { expression = "b.BMS.Mph +" }\n',
+            "vehicle.speed.expression: column 12: not an expression",
+        ),
+        ("[vehicle]\nspeed = { constant = 1e999999999 }\n", "constant: 1E+999999999 is not within 1e-60..1e60"),
+        ('[vehicle]\nspeed = { expression = "2 * 1e999999999" }\n', "column 5: 1e999999999 is not within 1e-60..1e60"),
+        ('[vehicle]\nspeed = "b.Cells.Vast"\n', "factor or offset in the DBC: 1e-999999999 is not within"),
         ('[vehicle]\nspeed = { expression = "b.BMS.Mhp" }\n', "column 1: b.BMS has no signal Mhp (did you mean Mph?)"),
-        ('[vehicle]\nrun_mode = { expression = \'"ev" if 1 else "fuel"\' }\n', 'column 1: unknown word "ev"; allowed: "electric"'),
+        (
+            '[vehicle]\nrun_mode = { expression = \'"ev" if 1 else "fuel"\' }\n',
+            'column 1: unknown word "ev"; allowed: "electric"',
+        ),
         ('[vehicle]\nvehicle_state = "b.BMS.PackVoltage"\n', None),
-        ('[vehicle]\nvehicle_state = { signal = "b.BMS.Ready", values = { 2 = "off" } }\n', "raw 2 cannot occur: b.BMS.Ready holds 0..1"),
-        ('[vehicle]\nvehicle_state = { signal = "b.BMS.Ready", values = { 1 = "on" } }\n', ".values.1: is \"on\"; allowed are"),
-        ('[vehicle]\nvehicle_state = { signal = "b.BMS.Ready", values = { on = "off" } }\n', '"on" is not a raw integer'),
-        ('[vehicle]\nvehicle_state = { signal = "b.BMS.Ready", factor = 100 }\n', "needs `values`: no raw of b.BMS.Ready is one of"),
+        (
+            '[vehicle]\nvehicle_state = { signal = "b.BMS.Ready", values = { 2 = "off" } }\n',
+            "raw 2 cannot occur: b.BMS.Ready holds 0..1",
+        ),
+        (
+            '[vehicle]\nvehicle_state = { signal = "b.BMS.Ready", values = { 1 = "on" } }\n',
+            '.values.1: is "on"; allowed are',
+        ),
+        (
+            '[vehicle]\nvehicle_state = { signal = "b.BMS.Ready", values = { on = "off" } }\n',
+            '"on" is not a raw integer',
+        ),
+        (
+            '[vehicle]\nvehicle_state = { signal = "b.BMS.Ready", factor = 100 }\n',
+            "needs `values`: no raw of b.BMS.Ready is one of",
+        ),
         ('[vehicle]\nvehicle_state = "b.Cells.Real"\n', "b.Cells.Real is a float: it cannot be one of"),
         ('[vehicle]\nspeed = { signal = "b.Cells.Real", not_available_raw = [1] }\n', "raw codes cannot be declared"),
-        ('[vehicle]\nsoc = { signal = "b.BMS.Soc", not_available_raw = 255 }\n', "is 255; a list of raw integers is needed"),
-        ('[vehicle]\nsoc = { signal = "b.BMS.Soc", not_available_raw = [9], abnormal_raw = [9] }\n', "raw 9 is declared twice"),
+        (
+            '[vehicle]\nsoc = { signal = "b.BMS.Soc", not_available_raw = 255 }\n',
+            "is 255; a list of raw integers is needed",
+        ),
+        (
+            '[vehicle]\nsoc = { signal = "b.BMS.Soc", not_available_raw = [9], abnormal_raw = [9] }\n',
+            "raw 9 is declared twice",
+        ),
         (
             '[vehicle]\ninsulation_resistance = { signal = "b.BMS.Bare", abnormal_raw = [9] }\n',
             "this item has no abnormal value; use not_available_raw",
@@ -83,7 +120,10 @@ def faults(folder: Path, sections: str, *, head: str = HEAD, edition: str = "201
         ("[drive_motors]\n", "drive_motors.motors: has 0 entries; the standard allows 1..253"),
         ('[storage_voltages]\ncells = "b.Cells.Cell1"\n', "storage_voltages.cells: must be { signal"),
         ("[storage_voltages]\n", "storage_voltages.subsystems: has 0 entries"),
-        ('[[storage_voltages.subsystems]]\nvoltage = "b.BMS.PackVoltage"\n', "storage_voltages.subsystems[1].cells: is missing"),
+        (
+            '[[storage_voltages.subsystems]]\nvoltage = "b.BMS.PackVoltage"\n',
+            "storage_voltages.subsystems[1].cells: is missing",
+        ),
         (
             '[storage_voltages]\ncells = { signal = "b.Cells.Cell1", count = 2 }\n',
             "storage_voltages.cells: b.Cells.Cell1 is used twice",
@@ -92,8 +132,14 @@ def faults(folder: Path, sections: str, *, head: str = HEAD, edition: str = "201
             '[storage_voltages]\ncells = { signal = "b.Cells.Cell{n}", count = 3 }\n',
             "storage_voltages.cells: b.Cells has no signal Cell2 (did you mean Cell1?)",
         ),
-        ('[storage_voltages]\ncells = { signal = "b.Cells.Cell{n}", count = 0 }\n', "cells.count: is 0; allowed are 1..65531"),
-        ('[storage_voltages]\ncells = { signal = "b.Cells.Cell{n}" }\n', "cells.count: is missing; allowed are 1..65531"),
+        (
+            '[storage_voltages]\ncells = { signal = "b.Cells.Cell{n}", count = 0 }\n',
+            "cells.count: is 0; allowed are 1..65531",
+        ),
+        (
+            '[storage_voltages]\ncells = { signal = "b.Cells.Cell{n}" }\n',
+            "cells.count: is missing; allowed are 1..65531",
+        ),
         (
             '[[storage_temperatures.subsystems]]\nnumber = { constant = 1 }\nprobes = ["b.BMS.Bare"]\n'
             '[[storage_temperatures.subsystems]]\nnumber = { constant = 1 }\nprobes = ["b.BMS.Bare"]\n',
@@ -101,7 +147,10 @@ def faults(folder: Path, sections: str, *, head: str = HEAD, edition: str = "201
         ),
         ('[alarms]\nflags = { soc_lo = "b.BMS.Ready" }\n', "alarms.flags.soc_lo: unknown flag (did you mean soc_low?)"),
         ("[alarms]\nlevels = { soc_low = 1 }\n", "alarms.levels.soc_low: has a level, but the flag is not mapped"),
-        ('[alarms]\nflags = { soc_low = "b.BMS.Ready" }\nlevels = { soc_low = 4 }\n', "alarms.levels.soc_low: is 4; allowed are 0..3"),
+        (
+            '[alarms]\nflags = { soc_low = "b.BMS.Ready" }\nlevels = { soc_low = 4 }\n',
+            "alarms.levels.soc_low: is 4; allowed are 0..3",
+        ),
         ('[position]\nlongitude = "b.BMS.Bare"\n', "position: needs longitude and latitude"),
         ('[messages."b.BSM"]\n', 'messages."b.BSM": bus b has no message BSM (did you mean BMS?)'),
         ('[messages."b.BMS"]\ntimeout_ms = 0\n', 'messages."b.BMS".timeout_ms: is 0; allowed are 1..3600000'),
@@ -111,7 +160,10 @@ def faults(folder: Path, sections: str, *, head: str = HEAD, edition: str = "201
             "Odd must be one whole byte of every frame (start 50, 8 bits)",
         ),
         ('[messages."b.BMS"]\nchecksum = { signal = "Soc", kind = "md5" }\n', "kind one of crc8, sum8, xor8"),
-        ('[messages."b.BMS"]\nchecksum = { signal = "Soc", kind = "crc8", polynomial = 300 }\n', "is 300; allowed are 0..255"),
+        (
+            '[messages."b.BMS"]\nchecksum = { signal = "Soc", kind = "crc8", polynomial = 300 }\n',
+            "is 300; allowed are 0..255",
+        ),
         ('[messages."b.BMS"]\nj1939 = true\n', "true only for a 29-bit identifier"),
     ],
 )
@@ -190,7 +242,13 @@ def test_lenient_loading_repairs_known_slips_and_says_where(tmp_path: Path) -> N
         ("soc", '"b.BMS.Odd"', "0000000000009001", 100, 'unit "%+1" not known, taken as %'),
         ("speed", '{ signal = "b.BMS.Bare", unit = "m/s" }', "000000000064", 0xFFFF, "m/s -> km/h"),
         ("speed", '{ signal = "b.BMS.Bare", unit = "m/s" }', "00000000000A", 360, "m/s -> km/h"),
-        ("speed", '{ signal = "b.BMS.Soc", unit = "km/h", factor = 0.05, offset = 1 }', "000064", 60, "factor 0.05, offset 1"),
+        (
+            "speed",
+            '{ signal = "b.BMS.Soc", unit = "km/h", factor = 0.05, offset = 1 }',
+            "000064",
+            60,
+            "factor 0.05, offset 1",
+        ),
         ("total_current", '{ signal = "b.BMS.PackVoltage", unit = "A", sign = -1 }', "2C01", 9700, "sign reversed"),
     ],
 )
@@ -267,7 +325,9 @@ def test_a_warm_cache_needs_no_cantools(tmp_path: Path, root: Path) -> None:
     )
     env = {**os.environ, "CACHE_DIRECTORY": str(tmp_path / "cache"), "PYTHONPATH": str(root)}
     shown = [
-        subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, env=env, check=True).stdout.split()
+        subprocess.run(
+            [sys.executable, "-c", program, path], capture_output=True, text=True, env=env, check=True
+        ).stdout.split()
         for _ in range(2)
     ]
     assert shown == [["True", "True"], ["False", "False"]]

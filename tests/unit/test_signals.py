@@ -12,7 +12,7 @@ from agent.core.signals import rounded
 from agent.errors import ConfigError
 from agent.mapsources import _raw_range
 
-SPEED = "BO_ 256 M: 8 A\n SG_ Speed : 0|16@1+ (0.1,0) [0|0] \"km/h\" A"
+SPEED = 'BO_ 256 M: 8 A\n SG_ Speed : 0|16@1+ (0.1,0) [0|0] "km/h" A'
 INVALID_SPEED, INVALID_VOLTAGE = 0xFFFF, 0xFFFF
 
 
@@ -53,7 +53,9 @@ def test_a_count_is_the_exact_value_rounded_or_invalid_never_clamped(
     values = []
     for options in ("", f", not_available_raw = [{lo if raw != lo else hi}]"):
         try:
-            car = Car(tmp_path, f"BO_ 256 M: 8 A\n {signal}", f'[vehicle]\ntotal_voltage = {{ signal = "b.M.V"{options} }}\n')
+            car = Car(
+                tmp_path, f"BO_ 256 M: 8 A\n {signal}", f'[vehicle]\ntotal_voltage = {{ signal = "b.M.V"{options} }}\n'
+            )
         except ConfigError as error:
             if "no raw of" in str(error):
                 return  # the range lies between two steps
@@ -86,9 +88,7 @@ def test_a_source_is_stale_after_its_timeout(tmp_path: Path) -> None:
     assert car.sample(1301)[1]["speed"] == INVALID_SPEED
 
 
-@pytest.mark.parametrize(
-    ("cycle_ms", "timeout_ms"), [(10, 1000), (200, 2000), (5000, 30000), (0, 5000)]
-)
+@pytest.mark.parametrize(("cycle_ms", "timeout_ms"), [(10, 1000), (200, 2000), (5000, 30000), (0, 5000)])
 def test_the_timeout_is_ten_cycles_within_limits(tmp_path: Path, cycle_ms: int, timeout_ms: int) -> None:
     cycle = f'\nBA_ "GenMsgCycleTime" BO_ 256 {cycle_ms};' if cycle_ms else ""
     car = Car(tmp_path, SPEED + cycle, '[vehicle]\nspeed = "b.M.Speed"\n')

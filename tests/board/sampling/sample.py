@@ -21,7 +21,8 @@ def main(path: str) -> None:
             # Pairs instead of objects: the order of keys differs between the two.
             print(json.dumps([[type_id, plain(values)] for type_id, values in sampler.sample(latest, now)]))
     counters = [latest.kept, latest.unknown_id, latest.unknown_mux, latest.short]
-    print(json.dumps(counters + [latest.bad_checksum, latest.stuck_counter, sampler.stale_alarms]))
+    counters += [latest.bad_checksum, latest.stuck_counter, sampler.stale_alarms]
+    print(json.dumps(counters))
 
 
 def plain(value: object) -> object:
