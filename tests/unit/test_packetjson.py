@@ -311,6 +311,10 @@ def test_what_is_no_packet_at_all_is_refused(given: Any) -> None:
     assert faults_of(given)
 
 
+def test_the_report_of_a_damaged_packet_is_no_packet() -> None:
+    assert faults_of({"error": {"what": "x", "clause": "6.2", "offset": 0}})[0].startswith("describes no packet")
+
+
 def test_illegal_counts_are_sent_when_written_as_raw() -> None:
     raw = packet_from_json(changed(W3, "bodies.0.speed", {"raw": 0xFFFD}))
     assert raw[34:36] == b"\xff\xfd"
