@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -43,8 +42,8 @@ COMPLAINT_S = 60  # between two complaints about the disk
 
 _PENDING = """SELECT id, boot, monotonic_ms, collected_at, edition, vin, part, bodies FROM rows
     WHERE state = 'pending' AND proven_at IS NULL AND id > ? ORDER BY id"""
-_INSERT = """INSERT INTO rows (id, boot, monotonic_ms, collected_at, edition, vin, part, bodies)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT = """INSERT INTO rows (id, boot, monotonic_ms, collected_at, edition, vin, part, bodies, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _SECONDS = """UPDATE boots SET sampled = sampled + ?, not_due = not_due + ?, live = live + ?, reissued = reissued + ?
     WHERE id = ?"""
 _LOST = """INSERT INTO counts (boot, kind, reason, n) VALUES (?, 'lost', ?, ?)
@@ -93,7 +92,7 @@ class Outbox:
         self._meta = stored.meta
         self._meta_changed: set[str] = set()
         self._waiting = Waiting()
-        self._lost: Counter[str] = Counter()
+        self._lost: dict[str, int] = {}
         self._group_since: int | None = None
         self._changed_rows = 0
         self._idle_work = True  # something changed since `maintain` found nothing to do
@@ -139,7 +138,7 @@ class Outbox:
         """
         kept = self._admit(rows)
         self._waiting.appends.append(Append(kept, sampled, not_due, self._lost))
-        self._lost = Counter()
+        self._lost = {}
         self._write()
         return [row.id for row in kept]
 
@@ -151,7 +150,7 @@ class Outbox:
                 was_late = self._late
                 self._late = second is not None and self._last_second is not None and second <= self._last_second
                 if self._late:
-                    self._lost["clock"] += 1
+                    self.count("clock")
                 elif second is not None:
                     self._last_second = second
                 if self._late and not was_late:
@@ -221,7 +220,7 @@ class Outbox:
 
     def count(self, reason: str, n: int = 1) -> None:
         """Count sampled seconds that were lost before they became rows; stored with the next append."""
-        self._lost[reason] += n
+        self._lost[reason] = self._lost.get(reason, 0) + n
 
     def meta_get(self, key: str) -> str | None:
         """Give the value last set, None when there is none."""
@@ -350,8 +349,8 @@ class Outbox:
         if not self._boot_stored:
             entry = (self.boot, self._kernel_boot, self._started)
             db.execute("INSERT INTO boots (id, kernel_boot, started) VALUES (?, ?, ?)", entry)
-        db.executemany(_INSERT, [msgspec.structs.astuple(row)[:-1] for row in append.rows])
-        seconds = (append.sampled, append.not_due, append.proven["live"], append.proven["reissued"])
+        db.executemany(_INSERT, map(msgspec.structs.astuple, append.rows))
+        seconds = (append.sampled, append.not_due, append.proven.get("live", 0), append.proven.get("reissued", 0))
         if any(seconds):
             db.execute(_SECONDS, (*seconds, self.boot))
         for reason, n in append.lost.items():

@@ -1,6 +1,6 @@
 """Rows, and the appends that are not in the file yet: one for a moment, or a day of them while the disk refuses."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -46,19 +46,22 @@ class Verdict(NamedTuple):
 class Append:
     """What one append adds to the file: its rows and the seconds they stand for."""
 
-    def __init__(self, rows: list[Row], sampled: int = 0, not_due: int = 0, lost: Counter[str] | None = None) -> None:
+    __slots__ = ("lost", "not_due", "proven", "rows", "sampled")
+
+    def __init__(self, rows: list[Row], sampled: int, not_due: int, lost: dict[str, int]) -> None:
         self.rows = rows
         self.sampled = sampled
         self.not_due = not_due
-        self.lost: Counter[str] = Counter() if lost is None else lost
-        self.proven: Counter[str] = Counter()  # seconds by fate, proven and dropped before they reached the file
+        self.lost = lost  # seconds by reason
+        self.proven: dict[str, int] = {}  # seconds by fate, proven and dropped before they reached the file
 
     def add_seconds(self, other: "Append") -> None:
         """Take over the seconds of `other`, whose rows are dropped or written by the caller."""
         self.sampled += other.sampled
         self.not_due += other.not_due
-        self.lost.update(other.lost)
-        self.proven.update(other.proven)
+        for mine, theirs in ((self.lost, other.lost), (self.proven, other.proven)):
+            for key, n in theirs.items():
+                mine[key] = mine.get(key, 0) + n
 
 
 class Waiting:
@@ -78,7 +81,7 @@ class Waiting:
 
     def take(self, stored_id: int, appends: int, verdicts: int) -> tuple[Append, dict[int, Verdict]]:
         """Give the oldest appends as one, and verdicts on rows that are then in the file; nothing is removed yet."""
-        taken = Append([])
+        taken = Append([], 0, 0, {})
         for append in islice(self.appends, appends):
             taken.rows.extend(append.rows)
             taken.add_seconds(append)
@@ -110,9 +113,9 @@ class Waiting:
                 if row.part > 1:
                     continue
                 if verdict is not None and verdict.state != "refused":
-                    oldest.proven[verdict.state] += 1
+                    oldest.proven[verdict.state] = oldest.proven.get(verdict.state, 0) + 1
                 else:
-                    oldest.lost["ram_full"] += 1
+                    oldest.lost["ram_full"] = oldest.lost.get("ram_full", 0) + 1
                     lost += 1
             self.appends[0].add_seconds(oldest)
         return lost

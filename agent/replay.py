@@ -1,8 +1,9 @@
 """Recorded logs to the packets that would be sent: the same frames, samples and reports, as fast as they can be read."""
 
 import heapq
+import itertools
 import logging
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from agent.core.session import REALTIME
 from agent.core.signals import LatestFrames
 
 log = logging.getLogger(__name__)
+
+Keep = Callable[[int, bytes | bytearray, int], None]
 
 SECOND_US = 1_000_000
 EXACT = -1  # identifier mask of a plan's message that compares every bit
@@ -55,30 +58,27 @@ class Replay:
         self._buses = buses
         self._schedule = Schedule(interval_s * 1000)
         self._start_s = start_s
-        self._channels: dict[str, int] = {}
+        self._keepers: dict[str, Keep] = {}  # by channel
 
     def __iter__(self) -> Iterator[bytes]:
         """Packets in order: a report at the first second, each interval, and once at the end."""
         frames = self._frames()
-        first_us = min(reader.start_us for reader in self._logs)
+        begun = list(itertools.islice(frames, 1))  # a reader knows its first stamp when it has read a block
+        if not any(reader.frames for reader in self._logs):
+            return
+        first_us = min(reader.start_us for reader in self._logs if reader.frames)
         base_us = 0 if all(reader.absolute for reader in self._logs) else self._start_s * SECOND_US - first_us
         boundary = (first_us + base_us) // SECOND_US * SECOND_US + SECOND_US - base_us
-        keep = self.latest.keep
-        bus_of = self._channels
-        for t_us, channel, can_id, data in frames:
+        keeper_of = self._keepers
+        for t_us, channel, can_id, data in itertools.chain(begun, frames):
             while t_us >= boundary:
                 yield from self._sample(boundary, boundary + base_us)
                 boundary += SECOND_US
-            bus = bus_of.get(channel)
-            if bus is None:
-                bus = self._bus_of(channel)
-            if bus >= 0:
-                keep(bus, can_id, data, t_us)
-            else:
-                self.counters.strangers += 1
+            keep = keeper_of.get(channel)
+            if keep is None:
+                keep = keeper_of[channel] = self._keeper_of(channel)
+            keep(can_id, data, t_us)
         self.counters.frames = sum(reader.frames for reader in self._logs)
-        if not self.counters.frames:
-            return
         last_us = max(reader.end_us for reader in self._logs)
         while last_us >= boundary:
             yield from self._sample(boundary, boundary + base_us)
@@ -101,19 +101,19 @@ class Replay:
             unit = time_bytes(second) + encoded
             yield build_packet(self._edition.start, REALTIME, COMMAND, self._vin, PLAIN, unit)
 
-    def _bus_of(self, channel: str) -> int:
-        """Which bus of the plan a channel is: by its name there, by the channel of the configuration, or the only one."""
-        index = -1
-        for position, (name, configured) in enumerate(self._buses):
-            if channel in (name, configured):
-                index = position
-        if index < 0 and len(self._buses) == 1 and not self._channels:
-            index = 0
-        if index < 0:
-            known = ", ".join(f"{name} = {configured}" for name, configured in self._buses)
-            log.warning("channel %r of the log belongs to no bus and is left out; buses: %s", channel, known)
-        self._channels[channel] = index
-        return index
+    def _keeper_of(self, channel: str) -> Keep:
+        """Where frames of a channel go: to the bus of that name, or that the configuration gives it, or the only one."""
+        for index, bus in enumerate(self._buses):
+            if channel in bus:
+                return self.latest.keeper(index)
+        if len(self._buses) == 1 and not self._keepers:
+            return self.latest.keeper(0)
+        known = ", ".join(f"{name} = {configured}" for name, configured in self._buses)
+        log.warning("channel %r of the log belongs to no bus and is left out; buses: %s", channel, known)
+        return self._stranger
+
+    def _stranger(self, _can_id: int, _data: bytes | bytearray, _t_us: int) -> None:
+        self.counters.strangers += 1
 
 
 def wanted_ids(plan: dict[str, Any]) -> Container[int]:

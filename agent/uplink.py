@@ -100,9 +100,9 @@ class Uplink:
         self._time_sync = time_sync
         self._wake = asyncio.Event()
         self._live: deque[tuple[int, NewRow]] = deque()
+        self._backlog: deque[Row] = deque()  # read from the outbox, not sent yet
         self._cursor = 0  # last backlog row read on this link
         self._exhausted = False  # nothing pending behind the cursor
-        self._decided: set[int] = set()  # rows proven or refused since the outbox was last asked for rows
         self._rescan_at = 0
         self._tokens = 0.0
         self._tokens_at = 0
@@ -173,8 +173,10 @@ class Uplink:
             if not data:
                 raise LinkError(link.endpoint, "read", "closed by the platform")
             now = self._clock.now()
+            proven: list[tuple[int, int]] = []
             for event in self._session.receive(data, now):
-                await self._handle(event, now)
+                await self._handle(event, now, proven)
+            self._accept(proven)
             self.counters.noise_bytes, self.counters.bad_bcc = self._session.noise()
             self._wake.set()
 
@@ -201,7 +203,7 @@ class Uplink:
         if due is not None and due <= now:
             serial = await self.next_serial() if self._session.state in ("logging_in", "failed") else 0
             for event in self._session.handle_timeout(now, self._wall_s(), serial):
-                await self._handle(event, now)
+                await self._handle(event, now, [])
         self._delivery.acknowledged(link.acknowledged(), now)
         self._accept(self._delivery.settled(now))
         if self._delivery.unanswered(now):
@@ -213,7 +215,8 @@ class Uplink:
         times.extend(due for due in (self._session.deadline(), self._delivery.deadline()) if due is not None)
         if self._delivery.waits_for_acknowledgement():
             times.append(now + ACK_POLL_MS)
-        if self._session.state == "logged_in" and not self._exhausted and self._delivery.room(live=False) > 0:
+        backlog = self._backlog or not self._exhausted
+        if self._session.state == "logged_in" and backlog and self._delivery.room(live=False) > 0:
             times.append(now + max(1, 1000 // max(1, self._settings.drain_per_s)))
         return max(now + 1, min(times))
 
@@ -230,19 +233,27 @@ class Uplink:
         if self._exhausted and now >= self._rescan_at:
             self._restart_backlog(now)
         limit = min(CHUNK, self._delivery.room(live=False), self._allowance(now))
-        if self._exhausted or limit <= 0:
+        if limit <= 0:
             return False
-        self._decided.clear()
-        rows = await self._outbox.batch(limit, self._cursor, self._delivery)
-        # While the outbox was reading, answers may have come: such a row is neither in flight any more nor marked yet.
-        held = self._decided.union(row_id for row_id, _ in self._live)
-        for row in rows:
-            self._cursor = row.id
-            if row.id not in held and row.id not in self._delivery:
-                self._send(link, row.id, row, REISSUE, now)
-                self._tokens -= 1
-        self._exhausted = len(rows) < limit
-        return bool(rows)
+        if not self._backlog and not self._exhausted:
+            await self._read_backlog()
+        sent = 0
+        while self._backlog and sent < limit:
+            row = self._backlog.popleft()
+            self._send(link, row.id, row, REISSUE, now)
+            sent += 1
+        self._tokens -= sent
+        return sent > 0
+
+    async def _read_backlog(self) -> None:
+        """Read ahead: a full window takes rows one by one, and each call of the outbox is a turn of its thread."""
+        # A copy: a row that is proven while the outbox reads would be neither in flight nor marked there, and be sent again.
+        rows = await self._outbox.batch(CHUNK, self._cursor, self._delivery.rows())
+        if rows:
+            self._cursor = rows[-1].id
+        live = {row_id for row_id, _ in self._live}
+        self._backlog.extend(row for row in rows if row.id not in live)
+        self._exhausted = len(rows) < CHUNK
 
     def _send_live(self, link: Link, now: int) -> None:
         newest = self._live[-1][1].monotonic_ms if self._live else 0
@@ -271,18 +282,20 @@ class Uplink:
         return int(self._tokens)
 
     def _restart_backlog(self, now: int) -> None:
+        self._backlog.clear()
         self._cursor = 0
         self._exhausted = False
         self._rescan_at = now + RESCAN_MS
 
     # -- what comes back -----------------------------------------------------------------------------------------------
 
-    async def _handle(self, event: tuple[object, ...], now: int) -> None:
+    async def _handle(self, event: tuple[object, ...], now: int, proven: list[tuple[int, int]]) -> None:
+        """Do what the event asks for; a row that an answer has proven is added to `proven`, with its command."""
         kind = event[0]
         if kind == "answer":
             _, command, time_s, flag = event
             if command in FATES:
-                self._answered(command, time_s, flag, now)  # type: ignore[arg-type]
+                self._answered(command, time_s, flag, now, proven)  # type: ignore[arg-type]
         elif kind == "logged_in":
             self._logged_in(now)
         elif kind == "login_failed":
@@ -312,7 +325,7 @@ class Uplink:
         if self._time_sync:
             self._session.time_sync(now)
 
-    def _answered(self, command: int, time_s: int | None, flag: int, now: int) -> None:
+    def _answered(self, command: int, time_s: int | None, flag: int, now: int, proven: list[tuple[int, int]]) -> None:
         good = flag == SUCCESS
         outcome = self._delivery.answered(command, time_s, good, now)
         if not good:
@@ -324,10 +337,9 @@ class Uplink:
             return
         row_id, fate = outcome
         if fate == "proven":
-            self._accept([(row_id, command)])
+            proven.append((row_id, command))
         elif fate == "refused":
             self.counters.refused += 1
-            self._decided.add(row_id)
             self._outbox.refuse([row_id], flag)
 
     def _accept(self, proven: list[tuple[int, int]]) -> None:
@@ -335,7 +347,6 @@ class Uplink:
         for command, fate in FATES.items():
             ids = [row_id for row_id, sent_as in proven if sent_as == command]
             if ids:
-                self._decided.update(ids)
                 self._outbox.accept(ids, fate)
 
     # -- between links -------------------------------------------------------------------------------------------------
@@ -348,6 +359,7 @@ class Uplink:
         self.counters.links_lost += 1
         self._session.lost()
         self._live.clear()
+        self._backlog.clear()
         self._exhausted = False
         log.warning("link lost endpoint=%s in_flight=%d reason=%s", link.endpoint, in_flight, error)
 

@@ -51,8 +51,9 @@ class Delivery:
         self._retry_at: "dict[int, int]" = {}
         self.unmatched = 0  # answers without a row
 
-    def __contains__(self, row_id: object) -> bool:
-        return row_id in self._flights or row_id in self._retry_at
+    def rows(self) -> "set[int]":
+        """Ids of the rows that are in flight or wait for their minute after an error answer."""
+        return set(self._flights).union(self._retry_at)
 
     def __len__(self) -> int:
         return len(self._flights)

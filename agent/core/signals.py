@@ -126,6 +126,14 @@ class LatestFrames:
 
         return keep
 
+    def plain(self, bus: int) -> "dict[int, tuple[int, int]]":
+        """(slot, length) by identifier of the messages that are kept as they come: no page, counter or checksum."""
+        return {
+            can_id: (slot, length)
+            for can_id, (slot, length, check, pages, selectors) in self._entries[bus].items()
+            if check is None and pages is None and not selectors
+        }
+
     def _match(self, bus: int, can_id: int) -> "Any":
         """Find a message by its masked identifier (J1939: any source address) and remember the identifier."""
         for wanted_id, id_mask, entry in self._masked[bus]:

@@ -110,7 +110,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         assert delivery.retries(self.now) == sorted(row for row, at in self.waiting.items() if at <= self.now)
         for row in range(1, self.next_id):
             held = row in self.waiting or any(row == flying[0] for flying in self.flying)
-            assert (row in delivery) == held
+            assert (row in delivery.rows()) == held
             assert held + (row in self.done) + (row in self.fallen) == 1
         most = WINDOW if self.echoed or not self.each else 1
         assert delivery.room(live=True) == most - len(self.flying)

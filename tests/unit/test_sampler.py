@@ -28,12 +28,16 @@ def test_every_item_without_a_source_says_so_and_the_sample_can_be_sent(tmp_path
     assert sample[1] == {
         **dict.fromkeys(("vehicle_state", "charging_state", "run_mode", "soc", "dcdc_state"), 0xFF),
         **dict.fromkeys(("speed", "total_voltage", "total_current", "insulation_resistance"), 0xFFFF),
-        "odometer": 0xFFFFFFFF, "gear": 0, "accelerator": 0xFF, "brake": 0xFF,
+        "odometer": 0xFFFFFFFF,
+        "gear": 0,
+        "accelerator": 0xFF,
+        "brake": 0xFF,
     }
     assert sample[5] == {"status": 1, "longitude": 0, "latitude": 0}
     assert set(sample[6].values()) == {0xFF, 0xFFFF}
     assert sample[7] == {
-        "level": 0xFF, "flags": 0,
+        "level": 0xFF,
+        "flags": 0,
         **dict.fromkeys(("storage_faults", "motor_faults", "engine_faults", "other_faults"), 0xFF),
     }
     assert sample[3]["probes"] == []
@@ -157,8 +161,12 @@ def test_the_only_subsystem_has_the_vehicles_voltage_and_current(tmp_path: Path)
     car.keep(256, "64 0A 04 0000000000")
     (subsystem,) = car.sample()[8]["subsystems"]
     assert subsystem == {
-        "number": 1, "voltage": 1000, "current": 9900,
-        "total_cells": 2, "start_cell": 1, "cells": [4000, 3500],
+        "number": 1,
+        "voltage": 1000,
+        "current": 9900,
+        "total_cells": 2,
+        "start_cell": 1,
+        "cells": [4000, 3500],
     }
     assert car.item("storage_voltages.voltage").source == "vehicle.total_voltage"
 
