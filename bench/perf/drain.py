@@ -16,7 +16,6 @@ import contextlib
 import shutil
 import socket
 import sqlite3
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ EDITION = EDITIONS[reference.EDITION]
 def measure(quick: bool = False) -> list[dict[str, Any]]:
     """Two rows: seconds with a platform that answers each report, and reports a second with a silent one."""
     count = QUICK_ROWS if quick else ROWS
-    with tempfile.TemporaryDirectory(prefix="tbox-drain-") as name:
+    with rig.scratch() as name:
         folder = Path(name)
         stored = folder / "stored.db"
         size = _fill(stored, count)

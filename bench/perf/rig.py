@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +21,16 @@ __all__ = [
     "choose_bus",
     "figure",
     "platform",
+    "process",
     "received",
     "rss_kb",
+    "scratch",
+    "vehicle",
     "wait_for",
     "write_config",
 ]
 
+FOLDER = "/var/tmp"  # noqa: S108 - /tmp may be memory
 HOST = "127.0.0.1"
 STOP_S = 20.0
 POLL_S = 0.1
@@ -53,7 +58,12 @@ reissue_days = 30
 """
 
 
-class RigError(Exception):
+def scratch() -> "tempfile.TemporaryDirectory[str]":
+    """A folder on a disk, for as long as it is needed."""
+    return tempfile.TemporaryDirectory(prefix="tbox-perf-", dir=FOLDER)
+
+
+class RigError(RuntimeError):
     """A process of a measurement did not do its part; the text holds its last words."""
 
 
@@ -105,8 +115,8 @@ def write_config(
 @contextlib.contextmanager
 def agent(folder: Path, config: Path, *scale: str) -> Iterator[subprocess.Popen[bytes]]:
     """`tbox run` as a process of its own until the block ends; `scale`: its --speed and --epoch."""
-    with _process(folder, "agent", "-m", "agent.cli", "run", "-c", str(config), *scale) as process:
-        yield process
+    with process(folder, "agent", "-m", "agent.cli", "run", "-c", str(config), *scale) as running:
+        yield running
 
 
 @contextlib.contextmanager
@@ -114,28 +124,35 @@ def platform(folder: Path, policy: str, *scale: str) -> Iterator[int]:
     """`tbox-bench platform` as a process of its own; gives its port. What came in stands in platform.db."""
     name = f"platform-{policy}"
     arguments = ("platform", "--policy", policy, "--port", "0", "--quiet", "--db", str(folder / "platform.db"))
-    with _process(folder, name, "-m", "bench.cli", *arguments, *scale) as process:
+    with process(folder, name, "-m", "bench.cli", *arguments, *scale) as running:
         out = folder / f"{name}.out"
-        wait_for(lambda: b"\n" in out.read_bytes(), 20, "the platform listens", process)
+        wait_for(lambda: b"\n" in out.read_bytes(), 20, "the platform listens", running)
         yield int(out.read_bytes().split()[-1])
 
 
 @contextlib.contextmanager
-def _process(folder: Path, name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def vehicle(folder: Path, interface: str, channel: str) -> Iterator[None]:
+    """`tbox-bench vehicle`; it sends its first frames some time after the block has begun."""
+    with process(folder, "vehicle", "-m", "bench.cli", "vehicle", "--interface", interface, "--channel", channel):
+        yield
+
+
+@contextlib.contextmanager
+def process(folder: Path, name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / f"{name}.out").open("wb") as out, (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=log)
+        running = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=log)
     try:
-        yield process
-        if process.poll() is not None:
+        yield running
+        if running.poll() is not None:
             words = (folder / f"{name}.log").read_text(errors="replace")[-LAST_WORDS:]
-            raise RigError(f"{name} ended by itself with exit code {process.returncode}: {words}")
+            raise RigError(f"{name} ended by itself with exit code {running.returncode}: {words}")
     finally:
-        process.send_signal(signal.SIGTERM)
+        running.send_signal(signal.SIGTERM)
         try:
-            process.wait(STOP_S)
+            running.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            running.kill()
+            running.wait()
 
 
 def wait_for(condition: Any, timeout_s: float, what: str, process: "subprocess.Popen[bytes] | None" = None) -> None:
