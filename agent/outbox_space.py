@@ -37,7 +37,6 @@ def expire(db: sqlite3.Connection, collected_before: float, keep: Container[int]
     for state in ("pending", "refused"):
         ids = _choose(db, _TOO_OLD, (state, SLICE, collected_before), keep)
         if len(ids) >= at_least:
-            log.warning("outbox: rows too old to be sent: expired=%d state=%s", len(ids), state)
             with transaction(db):
                 chosen = json.dumps(ids)
                 db.execute("UPDATE rows SET state = 'expired' WHERE id IN (SELECT value FROM json_each(?))", (chosen,))
