@@ -49,8 +49,8 @@ _SECONDS = """UPDATE boots SET sampled = sampled + ?, not_due = not_due + ?, liv
 _LOST = """INSERT INTO counts (boot, kind, reason, n) VALUES (?, 'lost', ?, ?)
     ON CONFLICT (boot, kind, reason) DO UPDATE SET n = n + excluded.n"""
 # A proof also counts for a row that was refused before; a refusal never undoes a proof.
-_VERDICT = """UPDATE rows SET state = ?1, flag = ?2, proven_at = ?3 WHERE id IN (SELECT value FROM json_each(?4))
-    AND (state = 'pending' OR state = 'refused' AND ?1 <> 'refused')"""
+_VERDICT = """UPDATE rows SET state = :state, flag = :flag, proven_at = :at WHERE id IN (SELECT value FROM json_each(:ids))
+    AND (state = 'pending' OR state = 'refused' AND :state <> 'refused')"""
 _META = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
@@ -366,7 +366,8 @@ class Outbox:
             groups.setdefault(verdict, []).append(row_id)
         for verdict, ids in groups.items():
             proven_at = None if verdict.state == "refused" else self._wall_s()
-            changed = db.execute(_VERDICT, (*verdict, proven_at, json.dumps(ids))).rowcount
+            values = {**verdict._asdict(), "at": proven_at, "ids": json.dumps(ids)}
+            changed = db.execute(_VERDICT, values).rowcount
             if proven_at is not None:
                 self.ignored_accepts += len(ids) - changed
         for key in self._meta_changed:
