@@ -60,6 +60,7 @@ class Collector:
         self._clock = clock
         self._appended = appended
         self._last_s: int | None = None
+        self._alarms_stale = False
         self._sampled = 0  # since the last append
         self._not_due = 0
 
@@ -86,7 +87,9 @@ class Collector:
             log.warning("seconds not sampled count=%d", second - self._last_s - 1)
         self._last_s = second
         self._sampled += 1
+        stale = self._sampler.stale_alarms
         bodies = self._sampler.sample(self._latest, stamp)
+        self._watch_alarms(self._sampler.stale_alarms != stale)
         if not self._schedule.due(second * 1000):
             self.counters.not_due += 1
             self._not_due += 1
@@ -109,6 +112,15 @@ class Collector:
         ids = await self._outbox.append(rows, sampled, not_due)
         if len(ids) == len(rows):  # the outbox itself drops a second that the process before this one has had
             self._appended(ids, rows)
+
+    def _watch_alarms(self, stale: bool) -> None:
+        """Say it when alarm sources fall silent and when they are back: meanwhile flags are 0 and the level is invalid."""
+        if stale != self._alarms_stale:
+            self._alarms_stale = stale
+            if stale:
+                log.warning("an alarm source is stale: its flags are sent as 0 and the highest level as invalid")
+            else:
+                log.info("all alarm sources are back")
 
     async def flush(self) -> None:
         """Give the outbox the counts that no row has carried yet; at a clean stop."""

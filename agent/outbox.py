@@ -49,8 +49,8 @@ _SECONDS = """UPDATE boots SET sampled = sampled + ?, not_due = not_due + ?, liv
 _LOST = """INSERT INTO counts (boot, kind, reason, n) VALUES (?, 'lost', ?, ?)
     ON CONFLICT (boot, kind, reason) DO UPDATE SET n = n + excluded.n"""
 # A proof also counts for a row that was refused before; a refusal never undoes a proof.
-_VERDICT = """UPDATE rows SET state = ?1, flag = ?2, proven_at = ?3 WHERE id IN (SELECT value FROM json_each(?4))
-    AND (state = 'pending' OR state = 'refused' AND ?1 <> 'refused')"""
+_VERDICT = """UPDATE rows SET state = :state, flag = :flag, proven_at = :at WHERE id IN (SELECT value FROM json_each(:ids))
+    AND (state = 'pending' OR state = 'refused' AND :state <> 'refused')"""
 _META = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
@@ -95,6 +95,7 @@ class Outbox:
         self._lost: dict[str, int] = {}
         self._group_since: int | None = None
         self._changed_rows = 0
+        self._expired = 0  # in the idle work under way
         self._idle_work = True  # something changed since `maintain` found nothing to do
         self._failing = db is None
         self._reconnect = False
@@ -270,10 +271,15 @@ class Outbox:
             if self._changed_rows >= CHECKPOINT_ROWS:
                 self._changed_rows = 0
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            dropped = self._expire(self._db, outbox_space.SLICE) or self._prune(self._db, outbox_space.SLICE)
+            expired = self._expire(self._db, outbox_space.SLICE)
+            dropped = expired or self._prune(self._db, outbox_space.SLICE)
         except sqlite3.Error as error:
             self._disk_refused(error)
             return False
+        self._expired += expired
+        if self._expired and not expired:
+            log.warning("rows were too old to be sent: expired=%d path=%s", self._expired, self.path)
+            self._expired = 0
         self._changed_rows += dropped
         self._idle_work = dropped > 0
         return self._idle_work
@@ -332,7 +338,7 @@ class Outbox:
         except (sqlite3.Error, OSError) as error:
             self._disk_refused(error)
             return False
-        self._boot_stored = True
+        self._boot_stored = self._boot_stored or bool(append)
         self._idle_work = True
         if append.rows:
             self._stored_id = append.rows[-1].id
@@ -346,7 +352,7 @@ class Outbox:
         return True
 
     def _put(self, db: sqlite3.Connection, append: Append, verdicts: dict[int, Verdict]) -> None:
-        if not self._boot_stored:
+        if append and not self._boot_stored:
             entry = (self.boot, self._kernel_boot, self._started)
             db.execute("INSERT INTO boots (id, kernel_boot, started) VALUES (?, ?, ?)", entry)
         db.executemany(_INSERT, map(msgspec.structs.astuple, append.rows))
@@ -360,7 +366,8 @@ class Outbox:
             groups.setdefault(verdict, []).append(row_id)
         for verdict, ids in groups.items():
             proven_at = None if verdict.state == "refused" else self._wall_s()
-            changed = db.execute(_VERDICT, (*verdict, proven_at, json.dumps(ids))).rowcount
+            values = {**verdict._asdict(), "at": proven_at, "ids": json.dumps(ids)}
+            changed = db.execute(_VERDICT, values).rowcount
             if proven_at is not None:
                 self.ignored_accepts += len(ids) - changed
         for key in self._meta_changed:
@@ -388,7 +395,5 @@ class Outbox:
         now_s = self._wall_s()
         if self._complained_s is None or abs(now_s - self._complained_s) >= COMPLAINT_S:
             self._complained_s = now_s
-            rows, path = sum(1 for _ in self._waiting.rows()), self.path
-            log.error(
-                "outbox cannot write, rows wait in memory: path=%s error=%s rows=%d lost=%d", path, error, rows, lost
-            )
+            rows = sum(1 for _ in self._waiting.rows())
+            log.error("outbox cannot write: path=%s error=%s rows_in_memory=%d lost=%d", self.path, error, rows, lost)

@@ -55,6 +55,9 @@ class Append:
         self.lost = lost  # seconds by reason
         self.proven: dict[str, int] = {}  # seconds by fate, proven and dropped before they reached the file
 
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.sampled or self.lost)
+
     def add_seconds(self, other: "Append") -> None:
         """Take over the seconds of `other`, whose rows are dropped or written by the caller."""
         self.sampled += other.sampled

@@ -20,10 +20,10 @@ _TOO_OLD = """SELECT id FROM
     WHERE collected_at < ?"""
 # Both arms come from the index in order, so that a million proven rows cost no sort.
 _PROVEN = """SELECT id FROM (
-    SELECT * FROM (SELECT id, proven_at FROM rows WHERE state = 'live' AND proven_at < ?1 ORDER BY proven_at LIMIT ?2)
+    SELECT * FROM (SELECT id, proven_at FROM rows WHERE state = 'live' AND proven_at < ? ORDER BY proven_at LIMIT ?)
     UNION ALL SELECT * FROM
-        (SELECT id, proven_at FROM rows WHERE state = 'reissued' AND proven_at < ?1 ORDER BY proven_at LIMIT ?2)
-    ) ORDER BY proven_at, id LIMIT ?2"""
+        (SELECT id, proven_at FROM rows WHERE state = 'reissued' AND proven_at < ? ORDER BY proven_at LIMIT ?)
+    ) ORDER BY proven_at, id LIMIT ?"""
 _UNPROVEN = "SELECT id FROM rows WHERE state = ? AND proven_at IS NULL ORDER BY id LIMIT ?"
 _EVER = 1 << 62  # later than any wall time
 
@@ -37,7 +37,6 @@ def expire(db: sqlite3.Connection, collected_before: float, keep: Container[int]
     for state in ("pending", "refused"):
         ids = _choose(db, _TOO_OLD, (state, SLICE, collected_before), keep)
         if len(ids) >= at_least:
-            log.warning("outbox: rows too old to be sent: expired=%d state=%s", len(ids), state)
             with transaction(db):
                 chosen = json.dumps(ids)
                 db.execute("UPDATE rows SET state = 'expired' WHERE id IN (SELECT value FROM json_each(?))", (chosen,))
@@ -50,12 +49,12 @@ def prune(
     db: sqlite3.Connection, proven_before: float, max_bytes: float, keep: Container[int], at_least: int = 1
 ) -> int:
     """Drop a slice of rows proven before that second, or, above `max_bytes`, of the least needed; give the number."""
-    ids = _choose(db, _PROVEN, (proven_before, SLICE), keep)
+    ids = _choose(db, _PROVEN, (proven_before, SLICE, proven_before, SLICE, SLICE), keep)
     if len(ids) >= at_least:
         return _drop(db, ids, "pruned", "age")
     if used_bytes(db) <= max_bytes:
         return 0
-    if ids := _choose(db, _PROVEN, (_EVER, SLICE), keep):
+    if ids := _choose(db, _PROVEN, (_EVER, SLICE, _EVER, SLICE, SLICE), keep):
         return _drop(db, ids, "pruned", "full")
     for state, reason in (("refused", "full_refused"), ("pending", "full")):
         if ids := _choose(db, _UNPROVEN, (state, SLICE), keep):

@@ -107,6 +107,8 @@ def packet_from_json(given: Any) -> bytes:
     faults = Faults()
     if not isinstance(given, dict):
         raise LocalProtocolError(f"{given!r}: an object is needed")
+    if list(given) == ["error"]:
+        raise LocalProtocolError("describes no packet: it is the report of one that could not be decoded")
     start = START_OF.get(str(given.get("edition")))
     if start is None:
         raise LocalProtocolError(f"edition: {given.get('edition')!r}; allowed: {', '.join(map(repr, START_OF))}")

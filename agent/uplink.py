@@ -10,13 +10,14 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Container
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from agent.clock import Clock
 from agent.core.delivery import Delivery
 from agent.core.editions import EDITIONS
+from agent.core.outage import Outage
 from agent.core.packet import SUCCESS
 from agent.core.session import REALTIME, REISSUE, Session
 from agent.errors import LinkError
@@ -25,10 +26,6 @@ from agent.outbox import Fate, NewRow, Row
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_MS = 1_000  # between connects in the first minute of an outage
-LAST_PAUSE_MS = 60_000
-PATIENCE_MS = 60_000  # how long the first pause holds before it doubles
-JITTER = 0.2
 CHUNK = 100  # rows read from the outbox at once
 ACK_POLL_MS = 250  # how often the kernel is asked what the peer has acknowledged
 RESCAN_MS = 60_000  # how often an idle uplink looks for rows that became pending behind its back (`tbox outbox retry`)
@@ -106,10 +103,7 @@ class Uplink:
         self._rescan_at = 0
         self._tokens = 0.0
         self._tokens_at = 0
-        self._out_since: int | None = None  # when the link was last of use; None while it is
-        self._pause_ms = FIRST_PAUSE_MS
-        self._said_at: int | None = None
-        self._login_wait_ms = 0
+        self._outage = Outage(clock.now())
 
     @property
     def state(self) -> str:
@@ -127,13 +121,13 @@ class Uplink:
 
     async def run(self) -> None:
         """Connect, serve, connect again, for ever."""
-        self._out_since = self._clock.now()
         while True:
             try:
                 link = await self._open_link()
             except LinkError as error:
                 self.counters.connect_failures += 1
-                self._say_outage(error)
+                if self._outage.worth_saying(self._clock.now()):
+                    log.warning("platform out of reach: %s; reports are kept and sent later", error)
                 await self._pause()
                 continue
             self.counters.connects += 1
@@ -289,13 +283,13 @@ class Uplink:
 
     # -- what comes back -----------------------------------------------------------------------------------------------
 
-    async def _handle(self, event: tuple[object, ...], now: int, proven: list[tuple[int, int]]) -> None:
+    async def _handle(self, event: tuple[Any, ...], now: int, proven: list[tuple[int, int]]) -> None:
         """Do what the event asks for; a row that an answer has proven is added to `proven`, with its command."""
         kind = event[0]
         if kind == "answer":
             _, command, time_s, flag = event
             if command in FATES:
-                self._answered(command, time_s, flag, now, proven)  # type: ignore[arg-type]
+                self._answered(command, time_s, flag, now, proven)
         elif kind == "logged_in":
             self._logged_in(now)
         elif kind == "login_failed":
@@ -303,23 +297,20 @@ class Uplink:
             meaning = "no answer" if event[1] is None else self._meaning(event[1])
             log.warning("login failed answer=%s tries=%s", meaning, event[2])
         elif kind == "login_wait":
-            self._login_wait_ms = event[1]  # type: ignore[assignment]
-            raise LinkError("platform", "login", f"three logins failed; next try in {self._login_wait_ms // 1000} s")
+            self._outage.wait_for_login(event[1])
+            raise LinkError("platform", "login", f"three logins failed; next try in {event[1] // 1000} s")
         elif kind == "command":
             self.counters.commands += 1
-            log.warning("command of the platform refused command=%02X", event[1].command)  # type: ignore[attr-defined]
+            log.warning("command of the platform refused command=%02X", event[1].command)
         elif kind == "time":
-            log.info("time of the platform offset_s=%s", "none" if event[1] is None else event[1] - self._wall_s())  # type: ignore[operator]
+            log.info("time of the platform offset_s=%s", "none" if event[1] is None else event[1] - self._wall_s())
         else:
             self.counters.ignored += 1
             log.warning("packet of the platform ignored reason=%s", event[1])
 
     def _logged_in(self, now: int) -> None:
-        outage_s = (now - self._out_since) // 1000 if self._out_since is not None else 0
-        log.info("logged in after_s=%d", outage_s)
+        log.info("logged in after_s=%d", self._outage.over(now) // 1000)
         self.counters.logins += 1
-        self._out_since = self._said_at = None
-        self._pause_ms = FIRST_PAUSE_MS
         self._tokens_at = now
         self._restart_backlog(now)
         if self._time_sync:
@@ -354,8 +345,7 @@ class Uplink:
     def _lost(self, link: Link, error: LinkError) -> None:
         now = self._clock.now()
         in_flight = self._delivery.lost()
-        if self._out_since is None:
-            self._out_since = now
+        self._outage.begin(now)
         self.counters.links_lost += 1
         self._session.lost()
         self._live.clear()
@@ -365,20 +355,7 @@ class Uplink:
 
     async def _pause(self) -> None:
         now = self._clock.now()
-        pause = self._login_wait_ms
-        if not pause:
-            if self._out_since is not None and now - self._out_since > PATIENCE_MS:
-                self._pause_ms = min(2 * self._pause_ms, LAST_PAUSE_MS)
-            pause = int(self._pause_ms * self._random.uniform(1 - JITTER, 1 + JITTER))
-        self._login_wait_ms = 0
-        await self._clock.sleep_until(now + pause)
-
-    def _say_outage(self, error: LinkError) -> None:
-        """The first failure, then one line a minute."""
-        now = self._clock.now()
-        if self._said_at is None or now - self._said_at >= PATIENCE_MS:
-            self._said_at = now
-            log.warning("platform out of reach: %s; reports are kept and sent later", error)
+        await self._clock.sleep_until(now + self._outage.pause_ms(now, self._random.randrange(1001)))
 
     async def _farewell(self, link: Link) -> None:
         self._session.logout(self._clock.now(), self._wall_s())
@@ -401,6 +378,6 @@ class Uplink:
     def _wall_s(self) -> int:
         return self._clock.wall_ms() // 1000
 
-    def _meaning(self, flag: object) -> str:
-        word = self._session.edition.responses.get(flag)  # type: ignore[call-overload]
+    def _meaning(self, flag: int) -> str:
+        word = self._session.edition.responses.get(flag)
         return f"{flag:02X} {word or 'unknown'}"

@@ -36,7 +36,8 @@ def packet_line(arrival: Arrival) -> str:
         of = datetime.fromtimestamp(arrival.collected_at, BEIJING).strftime("%H:%M:%S")
         line += f"  of {of}  +{(arrival.late_ms or 0) / 1000:.1f} s"
     if arrival.body_types:
-        line += f"  bodies {arrival.body_types}"
+        types = arrival.body_types
+        line += "  bodies " + " ".join(types[at : at + 2] for at in range(0, len(types), 2))
     return line + (f"  {arrival.fault}" if arrival.fault else "")
 
 

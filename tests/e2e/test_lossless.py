@@ -6,7 +6,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +21,7 @@ from bench.demo import choose_bus
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 SPEED = "10"
+PATIENCE_S = 90
 VIN = "LTBXTEST100000001"
 CONFIG = """
 [vehicle]
@@ -71,6 +74,11 @@ class Parts:
     def agent(self) -> "subprocess.Popen[str]":
         return self.start("agent.cli", "run", "-c", "tbox.toml", read="stderr")
 
+    def kill(self) -> None:
+        for process in self.running:
+            if process.poll() is None:
+                process.kill()
+
     def rows(self) -> set[int]:
         with closing(sqlite3.connect(self.folder / "tbox.db")) as db:
             return {second for (second,) in db.execute("SELECT collected_at FROM rows")}
@@ -83,12 +91,14 @@ class Parts:
 
 def until(stream, wanted: Callable[[str], bool], times: int = 1) -> str:
     """Read lines until `times` of them are wanted; the last one. The stream's end is a failure."""
+    seen: deque[str] = deque(maxlen=30)
     for line in stream:
+        seen.append(line)
         if wanted(line):
             times -= 1
             if times == 0:
                 return line
-    raise AssertionError("the process ended before that happened")
+    raise AssertionError("the process ended before that happened; its last lines:\n" + "".join(seen))
 
 
 def kill(process: "subprocess.Popen[str]") -> None:
@@ -104,10 +114,13 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     made = Parts(tmp_path, channel, port)
+    # Whoever waits for a line that never comes shall fail with what did come.
+    watchdog = threading.Timer(PATIENCE_S, made.kill)
+    watchdog.start()
     yield made
+    watchdog.cancel()
+    made.kill()
     for process in made.running:
-        if process.poll() is None:
-            process.kill()
         process.communicate()
 
 

@@ -90,8 +90,9 @@ class OutboxMachine(RuleBasedStateMachine):
                 expected.append((second, part))
         ids = self.outbox.append(rows, sum(gaps), sum(gaps) - len(gaps))
         assert ids == list(range(model.next_id, model.next_id + len(rows)))
-        ledger = model.ledger.setdefault(model.boot, Counter())
-        ledger.update(sampled=sum(gaps), not_due=sum(gaps) - len(gaps), pending=len(gaps))
+        if gaps:
+            ledger = model.ledger.setdefault(model.boot, Counter())
+            ledger.update(sampled=sum(gaps), not_due=sum(gaps) - len(gaps), pending=len(gaps))
         for row_id, (second, part) in zip(ids, expected, strict=True):
             model.rows[row_id] = {
                 "boot": model.boot, "second": second, "part": part, "bodies": bodies, "state": "pending",

@@ -42,6 +42,29 @@ def test_batch_honours_limit_position_and_rows_in_flight(outbox: Outbox) -> None
     assert ids_of(outbox, 0) == []
 
 
+def test_a_batch_costs_the_same_however_much_was_proven_or_waits(outbox: Outbox) -> None:
+    def steps() -> int:
+        done = 0
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+
+        assert outbox._db is not None
+        outbox._db.set_progress_handler(count, 10)
+        assert len(outbox.batch(10)) == 10
+        outbox._db.set_progress_handler(None, 0)
+        return done
+
+    outbox.append([new_row(second) for second in range(30)], 30, 0)
+    few = steps()
+    ids = outbox.append([new_row(second) for second in range(30, 6_000)], 5_970, 0)
+    outbox.accept(ids[:3_000], "live")
+    while outbox.stats()["buffered_verdicts"]:
+        outbox.append([], 0, 0)
+    assert steps() <= 2 * few
+
+
 def test_buffered_verdicts_are_never_read_again(outbox: Outbox) -> None:
     outbox.append([new_row(second) for second in range(4)], 4, 0)
     outbox.accept([1], "live")
@@ -171,7 +194,8 @@ def test_seconds_the_caller_forgot_show_as_unaccounted(outbox: Outbox) -> None:
 
 def test_a_start_that_sampled_nothing_leaves_no_entry(path: Path) -> None:
     for _ in range(3):
-        open_outbox(path).close()
+        with closing(open_outbox(path)) as outbox:
+            outbox.meta_set("login", "41:7")
     with closing(open_outbox(path)) as outbox:
         assert outbox.stats()["boots"] == []
 

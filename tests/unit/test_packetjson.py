@@ -151,8 +151,9 @@ def test_an_unknown_body_and_what_follows_is_rest() -> None:
 
 @pytest.mark.parametrize("header", [{"encryption": 3}, {"command": 0xC5}, {"start": b"$$"}])
 def test_what_cannot_be_read_is_hexadecimal(header: dict[str, Any]) -> None:
-    out = decoded(TIME + b"\x01", **header)
-    assert (out["data_unit"], out["collected_at"]) == ("19030e091a3501", None)
+    unit = TIME + b"\x04\x01\x00\x64\x00\x7b"
+    out = decoded(unit, **header)
+    assert (out["data_unit"], out["collected_at"]) == (unit.hex(), None)
     assert "bodies" not in out
 
 
@@ -277,6 +278,7 @@ def test_every_shown_number_gives_its_count_back(count: int) -> None:
             "2025-03-14T09:26:53",
             "collected_at: '2025-03-14T09:26:53': allowed: whole seconds with an offset",
         ),
+        ("collected_at", "2025-03-14T09:26:53.5+08:00", "allowed: whole seconds with an offset"),
         ("collected_at", "1999-12-31T23:59:59+08:00", "collected_at: time 946655999 is outside the years 2000 to 2099"),
         ("collected_at", {"hex": "19"}, "collected_at: {'hex': '19'}: 6 bytes are needed"),
         ("collected_at", None, "collected_at: realtime needs a time"),
@@ -307,6 +309,10 @@ def test_all_mistakes_are_named_at_once() -> None:
 @pytest.mark.parametrize("given", [None, 1, "x", [], {}, {"edition": {}}])
 def test_what_is_no_packet_at_all_is_refused(given: Any) -> None:
     assert faults_of(given)
+
+
+def test_the_report_of_a_damaged_packet_is_no_packet() -> None:
+    assert faults_of({"error": {"what": "x", "clause": "6.2", "offset": 0}})[0].startswith("describes no packet")
 
 
 def test_illegal_counts_are_sent_when_written_as_raw() -> None:

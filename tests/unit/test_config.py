@@ -1,0 +1,123 @@
+"""The configuration: every fault of a file in one go, each with what is allowed."""
+
+import textwrap
+
+import pytest
+
+from agent.config import dbc_folder, load_config, vin_warning
+from agent.errors import ConfigError
+
+GOOD = """
+[vehicle]
+vin = "LTBXTEST100000001"
+mapping = "shipped:reference_ev.toml"
+[[can]]
+name = "pt"
+interface = "virtual"
+[platform]
+host = "127.0.0.1"
+"""
+
+
+def faults_of(tmp_path, text):
+    path = tmp_path / "tbox.toml"
+    path.write_text(textwrap.dedent(text), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert all(line.startswith(str(path)) for line in str(caught.value).splitlines())
+    return caught.value.faults
+
+
+def test_a_short_file_takes_the_documented_defaults(tmp_path):
+    path = tmp_path / "tbox.toml"
+    path.write_text(GOOD)
+    config = load_config(path)
+    assert (config.report.interval_s, config.platform.policy, config.platform.settle_s) == (10, "none", 10)
+    assert (config.outbox.keep_days, config.outbox.max_mb, config.outbox.reissue_days) == (7, 512, 7)
+    assert (config.platform.drain_per_s, config.can[0].listen_only) == (20, True)
+    assert config.path("x/y.db") == tmp_path / "x" / "y.db"
+    assert config.mapping_path() == dbc_folder() / "reference_ev.toml"
+    assert config.mapping_path().exists()
+
+
+def test_every_fault_is_named_in_one_go(tmp_path):
+    faults = faults_of(
+        tmp_path,
+        """
+        [vehicle]
+        vin = "LTBXTEST0000O01"
+        mappin = "a.toml"
+        iccid = "123"
+        edition = "2017"
+        codes = ["A", "BB"]
+        [[can]]
+        name = "pt"
+        interface = "virtual"
+        chanel = "x"
+        [[can]]
+        name = "pt"
+        interface = "virtual"
+        [platform]
+        host = "127.0.0.1"
+        port = 99999
+        policy = "both"
+        [report]
+        interval_s = "ten"
+        [outbox]
+        keep_dayz = 3
+        [extra]
+        """,
+    )
+    expected = [
+        "vehicle.mappin: unknown key; did you mean mapping?",
+        "vehicle.mapping: is missing",
+        "vehicle.vin = 'LTBXTEST0000O01': has 15 characters",
+        "vehicle.vin = 'LTBXTEST0000O01': O cannot stand in a VIN",
+        "vehicle.iccid = '123': has 3 characters",
+        "vehicle.edition = '2017': allowed: 2016",
+        "vehicle.codes",
+        "can[0].chanel: unknown key; did you mean channel?",
+        "can: two buses are named 'pt'",
+        "platform.port = 99999",
+        "platform.policy = 'both'",
+        "report.interval_s = 'ten'",
+        "outbox.keep_dayz: unknown key; did you mean keep_days?",
+        "extra: unknown key",
+    ]
+    for text in expected:
+        assert any(fault.startswith(text) for fault in faults), f"{text!r} is not among {faults}"
+    assert len(faults) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "vehicle: is missing"),
+        ("vehicle = 3", "[vehicle]"),
+        ("[can]\nname = 'pt'", "[[can]]"),
+        ("can = []", "no bus"),
+        ("folder = '/'", "folder: unknown key"),
+        ("[vehicle\n", "is not TOML"),
+        ("[vehicle]\nvin = 17", "vehicle.vin = 17"),
+    ],
+)
+def test_what_is_no_configuration_is_said_so(tmp_path, text, said):
+    assert any(said in fault for fault in faults_of(tmp_path, text))
+
+
+def test_a_missing_file_says_how_to_begin(tmp_path):
+    with pytest.raises(ConfigError, match="tbox init"):
+        load_config(tmp_path / "nothing.toml")
+
+
+def test_a_file_of_bytes_is_refused_not_raised_through(tmp_path):
+    path = tmp_path / "tbox.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(path)
+
+
+def test_check_digits_are_warned_about_not_enforced():
+    # The textbook example of the check digit, and the same with a wrong one.
+    assert vin_warning("LTBXTESTX10000001") is None
+    assert "'X'" in str(vin_warning("LTBXTEST110000001"))
