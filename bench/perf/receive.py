@@ -27,7 +27,7 @@ from bench.perf.traffic import MESSAGES, compiled_plan, dbc_text, message
 
 FRAMES = 6_000  # few a pass and many passes: all three kinds meet the same state of the machine
 ROUNDS = 51
-QUICK_ROUNDS = 5
+QUICK_ROUNDS = 15
 BEYOND_TARGET_US = 0.4
 WHOLE_TARGET = 0.6
 WAIT_S = 120
