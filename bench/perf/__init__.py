@@ -56,4 +56,4 @@ def _measure(module: str, quick: bool) -> list[Row]:
     measure = importlib.import_module(f"{__name__}.{module}").measure
     if not quick or "quick" not in inspect.signature(measure).parameters:
         return list(measure())
-    return [row | {"note": f"quick; {row.get('note', '')}"} for row in measure(quick=True)]
+    return [row | {"note": "; ".join(["quick", *filter(None, [row.get("note")])])} for row in measure(quick=True)]

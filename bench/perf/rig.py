@@ -143,16 +143,22 @@ def process(folder: Path, name: str, *arguments: str) -> Iterator[subprocess.Pop
         running = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=log)
     try:
         yield running
-        if running.poll() is not None:
-            words = (folder / f"{name}.log").read_text(errors="replace")[-LAST_WORDS:]
-            raise RigError(f"{name} ended by itself with exit code {running.returncode}: {words}")
     finally:
-        running.send_signal(signal.SIGTERM)
-        try:
-            running.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
+        ended = running.poll()
+        if ended is None:
+            _stop(running)
+        else:  # whatever else went wrong went wrong for that
+            words = (folder / f"{name}.log").read_text(errors="replace")[-LAST_WORDS:]
+            raise RigError(f"{name} ended by itself with exit code {ended}: {words}")
+
+
+def _stop(running: "subprocess.Popen[bytes]") -> None:
+    running.send_signal(signal.SIGTERM)
+    try:
+        running.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        running.wait()
 
 
 def wait_for(condition: Any, timeout_s: float, what: str, process: "subprocess.Popen[bytes] | None" = None) -> None:
