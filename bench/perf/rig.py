@@ -74,7 +74,7 @@ def figure(
     target: str,
     met: bool,
     *,
-    peer: str = "",
+    peer: str | None = None,
     peer_value: float | None = None,
     note: str = "",
 ) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def measure(quick: bool = False) -> list[dict[str, Any]]:
             "s",
             f"<= {TARGET_S}",
             value <= TARGET_S,
-            peer="python-can Notifier + cantools" if others else "",
+            peer="python-can Notifier + cantools" if others else None,
             peer_value=round(others[0], 3) if others else None,
             note=f"{starts} starts on {interface}, longest {longest:.3f} s; a bare interpreter takes {least:.3f} s",
         )
