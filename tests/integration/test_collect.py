@@ -55,7 +55,7 @@ def collected(folder, seconds, steps=(), slow=()):
             schedule=Schedule(10_000),
             outbox=outbox,
             clock=clock,
-            appended=lambda ids, rows: appended.extend(row.collected_at - START_S for row in rows),
+            appended=lambda _ids, rows: appended.extend(row.collected_at - START_S for row in rows),
         )
         for number in range(seconds):
             for at, by in steps:
