@@ -2,8 +2,9 @@
 
 A real agent (`tbox run`) with an outbox of 60,480 rows of about 600 bytes, no drain limit, and a report each second beside
 the backlog; a real platform (`tbox-bench platform`) that examines and keeps every packet, in a process of its own; TCP on
-loopback. One run with policy `each` and a platform that answers each report, one with policy `none` and a platform of
-annex B, which is silent after the login. Time counts from the first stored report at the platform to the last.
+loopback. One run with policy `each` and a platform that answers each report, one with policy `none` and a platform of annex B,
+which is silent after the login. Time counts from the first stored report at the platform to the last.
+What silence has to prove goes out in bursts: at most 20,000 rows are in flight, and each settles for ten seconds.
 
 A live report is late by its arrival at the platform minus the second it was sampled at; the worst one counts, under whichever
 command it came, and a second without a report counts as a miss.

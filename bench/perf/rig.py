@@ -131,9 +131,9 @@ def platform(folder: Path, policy: str, *scale: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def vehicle(folder: Path, interface: str, channel: str) -> Iterator[None]:
-    """`tbox-bench vehicle`; it sends its first frames some time after the block has begun."""
-    with process(folder, "vehicle", "-m", "bench.cli", "vehicle", "--interface", interface, "--channel", channel):
+def vehicle(folder: Path, channel: str) -> Iterator[None]:
+    """`tbox-bench vehicle` on a multicast group; it sends its first frames some time after the block has begun."""
+    with process(folder, "vehicle", "-m", "bench.cli", "vehicle", "--interface", "udp_multicast", "--channel", channel):
         yield
 
 
