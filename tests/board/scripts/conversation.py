@@ -18,7 +18,7 @@ def ok(condition: bool, name: str) -> None:
     global passed
     assert condition, name
     passed += 1
-    print("ok %d %s" % (passed, name))
+    print(f"ok {passed} {name}")
 
 
 def find(path: str, begin: str, command: int, answer: bool) -> bytes:
@@ -51,7 +51,7 @@ def main(path: str) -> None:
     end = 0
     for number, part in enumerate(parts):
         packet = session.report(2, EDITION.start, vin, at, part, 1000)
-        ok(Packet(packet).bcc_ok, "part %d is a whole packet" % (number + 1))
+        ok(Packet(packet).bcc_ok, f"part {number + 1} is a whole packet")
         end += len(packet)
         delivery.sent(number + 1, 2, at, end, 1000)
     for number in range(4, 40):  # more rows than a plain dictionary of a board keeps in order
@@ -76,4 +76,4 @@ def main(path: str) -> None:
 
 
 main(sys.argv[1])
-print("1..%d" % passed)
+print(f"1..{passed}")
