@@ -6,6 +6,7 @@ interface takes multicast they share one process and python-can's `virtual` bus 
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import signal
@@ -26,6 +27,8 @@ from bench.arrival import Arrival
 from bench.delivery import Verdict, verdict
 from bench.platform import Platform
 from bench.received import Received
+
+log = logging.getLogger(__name__)
 
 VIN = "LTBXTEST700000001"
 HOST = "127.0.0.1"
@@ -135,9 +138,13 @@ class Demo:
         folder.mkdir(parents=True, exist_ok=True)
         received = Received(folder / "platform.db")
         self._platform = Platform(POLICIES["annex-b"], received, clock=self.clock, on_packet=self._arrived)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.ending.set)
         try:
             port = await self._platform.start(HOST, 0)
-            await self._start_car(self._write_config(port))
+            config = self._write_config(port)
+            log.info("bus %s", self.bus)
+            await self._start_car(config)
             await self._until_end()
             await self._finish()
         finally:
@@ -288,6 +295,8 @@ def choose_bus() -> tuple[str, str]:
     import can
 
     group = f"239.74.{random.randrange(1, 255)}.{random.randrange(1, 255)}"
+    # python-can complains about the bus that it could not make.
+    logging.getLogger("can").setLevel(logging.ERROR)
     try:
         can.Bus(group, "udp_multicast").shutdown()
     except (can.CanError, OSError, ImportError):

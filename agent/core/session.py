@@ -89,6 +89,8 @@ class Session:
         self.settings = settings
         self.logged_in_at: int | None = None
         self._vin = vin
+        # Rows keep the edition and VIN they were made with, so answers may come for those of an earlier configuration too.
+        self._spoken = {(edition.start, vin)}
         self._iccid = iccid
         self._codes = codes
         self._seal = seal
@@ -128,6 +130,7 @@ class Session:
 
     def report(self, command: int, start: bytes, vin: bytes, collected_at: int, bodies: bytes, now: int) -> bytes:
         """The packet of a stored row; edition and VIN are the row's own. The caller sends it."""
+        self._spoken.add((start, vin))
         encryption, unit = self._seal(command, time_bytes(collected_at) + bodies)
         self._sent_at = now
         return build_packet(start, command, COMMAND, vin, encryption, unit)
@@ -176,10 +179,8 @@ class Session:
         events: "list[Event]" = []
         for raw in self._reader.feed(data):
             packet = Packet(raw)
-            if packet.start != self.edition.start:
-                events.append(("ignored", "start bytes of another edition"))
-            elif packet.vin != self._vin:
-                events.append(("ignored", "unique id of somebody else"))
+            if (packet.start, packet.vin) not in self._spoken:
+                events.append(("ignored", "unique id or edition of somebody else"))
             elif packet.response == COMMAND:
                 events.append(self._commanded(packet, now))
             else:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import logging
 import shutil
 import sys
 import tempfile
@@ -73,6 +74,8 @@ async def _show(settings: "DemoSettings", args: argparse.Namespace) -> int:
     from bench.demo import Demo
     from bench.view import packet_line
 
+    if args.log_level is None and args.no_tty:
+        logging.getLogger("bench.demo").setLevel(logging.INFO)
     if args.no_tty or not (sys.stdout.isatty() and sys.stdin.isatty()):
         demo = Demo(settings, lambda arrival: print(packet_line(arrival), flush=True))
         return _say(demo, await demo.run(), args.lang)

@@ -29,6 +29,31 @@ def test_a_pipeline_gets_lines_a_verdict_and_an_exit_code(tmp_path):
     assert (tmp_path / "run" / "platform.db").exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace of one's own takes root")
+def test_a_machine_without_multicast_gets_one_process_on_the_virtual_bus(tmp_path):
+    arguments = ["--no-tty", "--seconds", "25", "--speed", "5", "--outage", "12:18"]
+    inside = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    done = subprocess.run([*inside, *DEMO, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "bus virtual" in done.stderr
+    assert " reissue " in done.stdout
+
+
+def test_a_demo_that_is_told_to_stop_stops_its_parts_and_gives_the_verdict(tmp_path):
+    demo = subprocess.Popen(
+        [*DEMO, "--no-tty", "--speed", "5", "--keep", str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if " realtime " in line:
+            break
+    demo.terminate()
+    rest = demo.communicate(timeout=60)[0]
+    assert demo.returncode == 0, rest
+    assert "vehicle_logout" in rest
+    assert subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, check=False).stdout == b""
+
+
 def test_an_earlier_run_is_never_mixed_with_a_new_one(tmp_path):
     (tmp_path / "platform.db").touch()
     done = subprocess.run([*DEMO, "--keep", str(tmp_path)], capture_output=True, text=True, timeout=60)

@@ -147,8 +147,15 @@ def test_what_is_not_for_us_is_ignored_with_a_reason(logged_in):
     ]
     events = [event for packet in strange for event in logged_in.receive(packet, now=1)]
     assert [event[0] for event in events] == ["ignored"] * 5
-    assert len({event[1] for event in events}) == 5
     assert logged_in.data_to_send() == b""
+
+
+def test_answers_for_rows_of_an_earlier_vin_are_heard(logged_in):
+    earlier = b"LTBTEST0000000099"
+    late = answer(3, 1, "120A1E102400", vin=earlier)
+    assert logged_in.receive(late, now=1)[0][0] == "ignored"
+    logged_in.report(3, b"##", earlier, AT, b"", now=1)
+    assert logged_in.receive(late, now=2) == [("answer", 3, AT, 1)]
 
 
 def test_settings_and_controls_are_refused_and_nothing_changes(logged_in):
