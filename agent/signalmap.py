@@ -109,7 +109,7 @@ def _place(mapping: Path, file: str) -> Path:
     if file.startswith("data:"):
         folder = os.environ.get("TBOX_DATA", "")
         if not folder or folder == "none":
-            raise LookupError("$TBOX_DATA, the folder of recorded data, is not set")
+            raise LookupError("looked up in the folder that $TBOX_DATA names, which is not set")
         return Path(folder) / file.removeprefix("data:")
     if file.startswith("package:"):
         package, _, rest = file.removeprefix("package:").partition("/")

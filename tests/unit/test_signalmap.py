@@ -213,11 +213,12 @@ flags = { nothing = "b.BMS.Ready" }
 
 def test_an_unreadable_dbc_names_file_and_line_and_spares_the_signals(tmp_path: Path) -> None:
     messages = MESSAGES.replace('"mph"', "mph")
+    signals = '[vehicle]\nsoc = "b.BMS.Soc"\nspeed = "b.BMS.Mph"\nodometer = "b.BMS.Km"\n'
     with pytest.raises(ConfigError) as caught:
-        load_mapping(write(tmp_path, messages, '[vehicle]\nsoc = "b.BMS.Soc"\n'), "2016", cache=False)
+        load_mapping(write(tmp_path, messages, signals), "2016", cache=False)
     assert len(caught.value.faults) == 2, caught.value.faults
     assert "dbc.b.files: test.dbc: line 6: invalid syntax at column" in caught.value.faults[0]
-    assert "not all of its DBC files could be read" in caught.value.faults[1]
+    assert "not all of its DBC files could be read (nor could 2 more be looked up)" in caught.value.faults[1]
 
 
 def test_lenient_loading_repairs_known_slips_and_says_where(tmp_path: Path) -> None:
