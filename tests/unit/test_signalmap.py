@@ -184,7 +184,7 @@ def test_a_fault_names_its_place_and_what_is_allowed(tmp_path: Path, sections: s
         (HEAD.replace('"2016"', '"2025"'), "edition: the mapping was written for 2025, the vehicle reports in 2016"),
         (HEAD.replace('edition = "2016"\n', ""), "edition: must be the edition"),
         (HEAD.replace("test.dbc", "tset.dbc"), "dbc.b.files: tset.dbc: No such file"),
-        (HEAD.replace("test.dbc", "data:x.dbc"), "$TBOX_DATA, the folder of recorded data, is not set"),
+        (HEAD.replace("test.dbc", "data:x.dbc"), "$TBOX_DATA is not set; set it to the folder that has x.dbc in it"),
         (HEAD.replace("test.dbc", "package:nosuchpackage/x.dbc"), "package nosuchpackage is not installed"),
         (HEAD + "lenient = 1\n", "dbc.b.lenient: must be true or false"),
         (HEAD + "files_ = []\n", "dbc.b.files_: unknown key"),
