@@ -177,7 +177,9 @@ def _summary(coverage: "Coverage", absent: list[str]) -> list[str]:
             f"{', '.join(coverage.spoiling)}"
         )
     if coverage.standing_in:
-        lines.append(f"missing: no invalid value exists for these, and so will be sent: {', '.join(coverage.standing_in)}")
+        lines.append(
+            f"missing: no invalid value exists for these, and so will be sent: {', '.join(coverage.standing_in)}"
+        )
     if absent:
         lines.append(f"not reported, the mapping has no section for it: {', '.join(absent)}")
     return lines

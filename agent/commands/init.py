@@ -21,7 +21,7 @@ CONFIG = """\
 # Configuration of the terminal. `tbox check -c tbox.toml` says what is wrong, what is filled and what is not.
 
 [vehicle]
-vin = "LTBXTEST700000001"            # 17 characters
+vin = "LTBXTEST100000001"            # 17 characters
 iccid = "00000000000000000000"       # 20 digits of the SIM card
 edition = "2016"                     # of GB/T 32960
 mapping = "{mapping}"
@@ -172,7 +172,9 @@ def _items(layout: "Layout", table: str) -> "Iterator[str]":
             )
         elif isinstance(row, Field):
             if row.flags:
-                yield _remark(f'# flags = {{ {row.flags[0]} = "pt.Message.Signal" }}', "on where it is not 0; there are:")
+                yield _remark(
+                    f'# flags = {{ {row.flags[0]} = "pt.Message.Signal" }}', "on where it is not 0; there are:"
+                )
                 yield from textwrap.wrap(" ".join(row.flags), 116, initial_indent="#   ", subsequent_indent="#   ")
             elif row.name == "gear":
                 yield '# gear = { gear = "pt.Message.Signal", driving_force = "...", braking_force = "..." }'

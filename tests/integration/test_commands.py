@@ -103,6 +103,12 @@ def test_several_logs_are_one_drive(data, tmp_path, capsys):
     assert replayed(capsys, second, first, "-c", config) == expected
 
 
+def test_replay_names_mapped_messages_that_the_recording_lacks(data, tmp_path, capsys):
+    config = write_config(tmp_path, "shipped:bmw_i3.toml")
+    assert main(["replay", str(data / "tesla_model_s" / "gvret.csv"), "-c", config]) == 0
+    assert "not in the recording, sent as invalid: pt.0x112" in capsys.readouterr().err
+
+
 def test_replay_off_the_standard_time_says_how_to_write_it(data, tmp_path, capsys):
     config = write_config(tmp_path, "shipped:bmw_i3.toml")
     log = str(data / "bmw_i3" / "ionity_dc_charge_15s.log")
