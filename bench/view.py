@@ -42,8 +42,7 @@ def packet_line(arrival: Arrival) -> str:
         of = datetime.fromtimestamp(arrival.collected_at, BEIJING).strftime("%H:%M:%S")
         line += f"  of {of}  {(arrival.late_ms or 0) / 1000:+6.1f} s"
     if arrival.body_types:
-        types = arrival.body_types
-        line += "  bodies " + " ".join(types[at : at + 2] for at in range(0, len(types), 2))
+        line += f"  bodies {bytes.fromhex(arrival.body_types).hex(' ')}"
     return line + (f"  {arrival.fault}" if arrival.fault else "")
 
 
