@@ -110,7 +110,7 @@ def _row(name: str, value: float, peer_value: float | None) -> dict[str, Any]:
         "peer": PEER if peer_value is not None else "peer not installed",
         "peer_value": round(peer_value, 1) if peer_value is not None else None,
         "ratio": round(value / peer_value, 3) if peer_value is not None else None,
-        "target": TARGET_US,
+        "target": f"<= {TARGET_US}",
         "met": value <= TARGET_US,
     }
 

@@ -34,7 +34,7 @@ def measure() -> list[dict[str, Any]]:
         "peer": None,
         "peer_value": None,
         "ratio": None,
-        "target": TARGET,
+        "target": f"<= {TARGET}",
         "met": value is not None and value <= TARGET,
     }
     return [row | {"note": note} if note else row]
