@@ -209,7 +209,7 @@ class Demo:
                 raise ConfigError(f"--log {self.settings.log}", ["there is no such file"])
             self._vin, self._interval_s = config.vehicle.vin, config.report.interval_s
             path.write_text(_with_log(config, self.settings.log, port), encoding="utf-8")
-            self.bus = f"log {self.settings.log}"
+            self.bus = f"log {Path(self.settings.log or '').name}"
             return path
         interface, channel = choose_bus()
         self.bus = f"{interface} {channel}"

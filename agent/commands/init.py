@@ -24,7 +24,7 @@ CONFIG = """\
 vin = "LTBXTEST100000001"            # 17 characters
 iccid = "00000000000000000000"       # 20 digits of the SIM card
 edition = "2016"                     # of GB/T 32960
-mapping = "{mapping}"
+mapping = {mapping:<27}# or one that comes with the program, such as "shipped:tesla_model_s.toml"
 # codes = ["PACK0001"]               # codes of the rechargeable storage subsystems, all of one length
 
 [[can]]                              # one for each bus that the mapping reads
@@ -123,7 +123,7 @@ def _config(args: argparse.Namespace) -> str:
     channel = args.channel or defaults.get(args.interface, "0")
     pad = " " * max(1, 23 - len(args.interface))
     mapping = "mapping.toml" if args.dbc else "reference_ev.toml"
-    return CONFIG.format(mapping=mapping, interface=args.interface, channel=channel, pad=pad)
+    return CONFIG.format(mapping=f'"{mapping}"', interface=args.interface, channel=channel, pad=pad)
 
 
 def _mapping(dbc: str, folder: Path) -> str:

@@ -19,7 +19,7 @@ def test_a_pipeline_gets_lines_a_verdict_and_an_exit_code(tmp_path):
     done = subprocess.run([*DEMO, *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert sum(" realtime " in line for line in lines) >= 3
+    assert sum(" realtime " in line for line in lines) >= 2  # one before the outage, one behind it
     assert sum(" reissue " in line for line in lines) >= 2
     table = dict(line.rsplit(maxsplit=1) for line in lines if len(line.split()) >= 2)
     assert table["lost"] == "0"
