@@ -55,7 +55,7 @@ def collected(folder, seconds, steps=(), slow=()):
             schedule=Schedule(10_000),
             outbox=outbox,
             clock=clock,
-            appended=lambda ids, rows: appended.extend(row.collected_at - START_S for row in rows),
+            appended=lambda _, rows: appended.extend(row.collected_at - START_S for row in rows),
         )
         for number in range(seconds):
             for at, by in steps:
@@ -104,3 +104,15 @@ def test_a_wall_clock_that_jumps_ahead_goes_on_from_there(tmp_path):
     assert appended[2] == 3616
     assert counters.clock == 0
     assert total["unaccounted"] == 0
+
+
+def test_a_wall_clock_that_was_never_set_drops_samples_loudly_and_ends_nothing(tmp_path, caplog):
+    appended, counters, total = collected(tmp_path, 30, steps=[(5, -START_S), (15, START_S)])
+    assert appended == [1, 16, 21]
+    assert counters.clock == 10
+    assert total["lost"] == {"clock": 10}
+    assert total["unaccounted"] == 0
+    assert [("dropped" in text, "kept again" in text) for text in caplog.messages if "samples are" in text] == [
+        (True, False),
+        (False, True),
+    ]
