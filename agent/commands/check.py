@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agent.config import Config
     from agent.coverage import Coverage
-    from agent.mapplan import CompiledMapping, Item
+    from agent.mapping.plan import CompiledMapping, Item
 
 NAME = "check"
 HELP = "name every fault of a configuration and its mapping; show which items are filled, from where"

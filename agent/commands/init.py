@@ -120,9 +120,9 @@ def _config(args: argparse.Namespace) -> str:
 def _mapping(dbc: str, folder: Path) -> str:
     """Every item of every body as a commented line, then the signals of the DBC file to choose from."""
     from agent.core.edition2016 import EDITION
-    from agent.dbcfile import load_dbc
     from agent.errors import ConfigError
     from agent.labels import body
+    from agent.mapping.dbcfile import load_dbc
 
     path = Path(dbc).resolve()
     try:

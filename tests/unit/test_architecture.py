@@ -27,9 +27,7 @@ LAYERS = {
 }
 # Modules that are a part of an area without carrying its name, by how their names begin.
 PART_OF = {
-    "dbcfile": "signalmap",
-    "units": "signalmap",
-    "map": "signalmap",
+    "mapping": "signalmap",
     "canlog": "canbus",
     "json": "packetjson",
     "hexinput": "packetjson",
@@ -42,7 +40,7 @@ every_module = pytest.mark.parametrize("name", MODULES)
 
 
 def area(module: str) -> str:
-    """agent.core.field -> core, agent.canbus_bcm -> canbus, agent.mapplan -> signalmap; else the module's own name."""
+    """agent.core.field -> core, agent.canbus_bcm -> canbus, agent.mapping.plan -> signalmap; else the module's own name."""
     top = module.split(".")[1]
     if top.split("_")[0] in LAYERS:
         return top.split("_")[0]
@@ -110,7 +108,7 @@ def test_only_the_clock_reads_time(name: str) -> None:
 @agent_modules
 def test_cantools_is_for_the_dbc_side(name: str) -> None:
     used = [target for target in imports(TREES[name]) if target.split(".")[0] == "cantools"]
-    assert not used or area(name) == "signalmap", f"{name} imports cantools; dbcfile reads DBC files"
+    assert not used or area(name) == "signalmap", f"{name} imports cantools; agent.mapping.dbcfile reads DBC files"
 
 
 @agent_modules

@@ -4,12 +4,12 @@ from typing import Any
 
 from agent.core.edition import Edition
 from agent.core.editions import EDITIONS
-from agent.dbcfile import Dbc, load_dbc
 from agent.errors import ConfigError
-from agent.mapcompile import Bodies
-from agent.mapplan import CompiledMapping, DbcSource
-from agent.mapsources import Frame, Sources, nearest
-from agent.mapvalue import Values
+from agent.mapping.bodies import Bodies
+from agent.mapping.dbcfile import Dbc, load_dbc
+from agent.mapping.plan import CompiledMapping, DbcSource
+from agent.mapping.sources import Frame, Sources, nearest
+from agent.mapping.values import Values
 
 __all__ = ["compile_mapping"]
 

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.field import Field, Items, Layout
 from agent.core.signals import UNKNOWN
-from agent.mapsources import nearest
-from agent.mapvalue import TRUTH, Origin, Target
+from agent.mapping.sources import nearest
+from agent.mapping.values import TRUTH, Origin, Target
 
 if TYPE_CHECKING:
-    from agent.mapcompile import Bodies
+    from agent.mapping.bodies import Bodies
 
 __all__ = ["EXTREMES", "compile_alarms", "compile_extremes", "compile_position", "derive_motor_state"]
 

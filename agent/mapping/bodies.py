@@ -17,9 +17,9 @@ from typing import Any
 
 from agent.core.edition import Edition
 from agent.core.field import Field, Items, Layout
-from agent.mapplan import Item
-from agent.maprules import EXTREMES, compile_alarms, compile_extremes, compile_position, derive_motor_state
-from agent.mapvalue import TRUTH, Origin, Target, Values, fill
+from agent.mapping.plan import Item
+from agent.mapping.rules import EXTREMES, compile_alarms, compile_extremes, compile_position, derive_motor_state
+from agent.mapping.values import TRUTH, Origin, Target, Values, fill
 
 __all__ = ["Bodies"]
 
