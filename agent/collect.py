@@ -15,8 +15,6 @@ from agent.outbox import NewRow
 
 log = logging.getLogger(__name__)
 
-SAMPLE_MS = 1_000
-
 
 class Store(Protocol):
     """What collecting needs of the outbox."""
