@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from agent.core.editions import EDITIONS
+from agent.core.editions import BY_START
 from agent.errors import AgentError, ConfigError
 from bench.answers import POLICIES, REFUSALS, Policy
 
@@ -217,7 +217,7 @@ def _liner(full_vin: bool) -> "Callable[[Arrival, int | None], str]":
         if arrival.bodies:
             parts.append(",".join(arrival.bodies))
         parts.append(f"{len(arrival.packet.raw)} B{lateness}")
-        parts.append("no answer" if flag is None else f"answer {flag:02X} {_meaning(flag)}")
+        parts.append("no answer" if flag is None else f"answer {flag:02X} {_meaning(arrival, flag)}")
         if arrival.fault is not None:
             parts.append(f"FAULTY {arrival.fault}")
         return "  ".join(parts)
@@ -225,8 +225,9 @@ def _liner(full_vin: bool) -> "Callable[[Arrival, int | None], str]":
     return line
 
 
-def _meaning(flag: int) -> str:
-    return EDITIONS["2016"].responses.get(flag, "")
+def _meaning(arrival: "Arrival", flag: int) -> str:
+    edition = BY_START.get(arrival.packet.start)
+    return "" if edition is None else edition.responses.get(flag, "")
 
 
 def _iso(second: int) -> str:
