@@ -122,7 +122,7 @@ install_user() {
 
 # User and group id of tbox as this system, or the image, numbers them; nothing when there is no such user.
 owner() {
-    awk -F: '$1 == "tbox" { print $3 ":" $4 }' "$root/etc/passwd" 2>/dev/null
+    if [ -f "$root/etc/passwd" ]; then awk -F: '$1 == "tbox" { print $3 ":" $4 }' "$root/etc/passwd"; fi
 }
 
 # A new version gets a folder of its own; the link is turned when it is whole, so a cut leaves the old one running.

@@ -23,6 +23,7 @@ from agent.core.signals import LatestFrames
 from agent.errors import AgentError, ConfigError
 from agent.links import Link
 from agent.links.tcp import open_tcp
+from agent.mapping.plan import unseen
 from agent.outbox_thread import OutboxThread
 from agent.signalmap import CompiledMapping, load_mapping
 from agent.uplink import Uplink, UplinkSettings
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 # had no turn yet; and the report finds the session ready.
 LEAD_MS = 500
 HEALTH_MS = 60_000
+UNSEEN_MS = 10_000  # every cyclic message has come by then
 # How long a thread may keep Python to itself while another waits. With the default of 5 ms the sampling loop, which must take its
 # turn several times a sample, came 15 ms late beside 8,000 frames/s; with this 4 ms.
 SWITCH_S = 0.0003
@@ -176,7 +178,10 @@ class Agent:
         )
 
     async def _watch(self, buses: list[CanBus]) -> None:
-        """Once a minute: say how things stand, and name each bus that is silent."""
+        """Once a minute: say how things stand, and name each bus that is silent; early on, each message that is missing."""
+        await self._clock.sleep_until(self._clock.now() + UNSEEN_MS)
+        if missing := unseen(self.mapping.plan, self.latest.stamps):
+            log.warning("mapped messages not seen so far, sent as invalid: %s", ", ".join(missing))
         before = {bus.settings.name: 0 for bus in buses}
         while True:
             await self._clock.sleep_until(self._clock.now() + HEALTH_MS)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import Protocol
 
 import msgspec
@@ -14,6 +15,8 @@ from agent.core.signals import LatestFrames
 from agent.outbox import NewRow
 
 log = logging.getLogger(__name__)
+
+BEIJING = timezone(timedelta(hours=8))
 
 
 class Store(Protocol):
@@ -106,7 +109,8 @@ class Collector:
         ]
         sampled, not_due = self._sampled, self._not_due
         self._sampled = self._not_due = 0
-        log.info("report second=%d parts=%d bytes=%d", second, len(rows), sum(len(row.bodies) for row in rows))
+        size = sum(len(row.bodies) for row in rows)
+        log.info("report of=%s parts=%d bytes=%d", datetime.fromtimestamp(second, BEIJING), len(rows), size)
         ids = await self._outbox.append(rows, sampled, not_due)
         if len(ids) == len(rows):  # the outbox itself drops a second that the process before this one has had
             self._appended(ids, rows)

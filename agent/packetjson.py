@@ -109,7 +109,8 @@ def packet_from_json(given: Any) -> bytes:
         raise LocalProtocolError("describes no packet: it is the report of one that could not be decoded")
     start = START_OF.get(str(given.get("edition")))
     if start is None:
-        raise LocalProtocolError(f"edition: {given.get('edition')!r}; allowed: {', '.join(map(repr, START_OF))}")
+        said = repr(given["edition"]) if "edition" in given else "missing"
+        raise LocalProtocolError(f"edition: {said}; allowed: {', '.join(map(repr, START_OF))}")
     edition = EDITIONS.get(given["edition"])
     command = _command(edition, given.get("command", 0), faults)
     response = _byte(given, "response", faults)

@@ -107,10 +107,10 @@ def _dbc_sources(path: Path, document: dict[str, Any], faults: list[str]) -> lis
 def _place(mapping: Path, file: str) -> Path:
     """A path relative to the mapping, `data:NAME` under $TBOX_DATA, or `package:NAME/...`; LookupError."""
     if file.startswith("data:"):
-        folder = os.environ.get("TBOX_DATA", "")
+        folder, name = os.environ.get("TBOX_DATA", ""), file.removeprefix("data:")
         if not folder or folder == "none":
-            raise LookupError("$TBOX_DATA, the folder of recorded data, is not set")
-        return Path(folder) / file.removeprefix("data:")
+            raise LookupError(f"$TBOX_DATA is not set; set it to the folder that has {name} in it")
+        return Path(folder) / name
     if file.startswith("package:"):
         package, _, rest = file.removeprefix("package:").partition("/")
         spec = importlib.util.find_spec(package) if package.isidentifier() else None

@@ -124,14 +124,15 @@ class Verdict:
                 *[_cell(getattr(delivery, attribute), attribute, lang, full_vin) for delivery in self.deliveries],
             )
         Console(file=out, width=30 + 20 * len(self.deliveries), color_system=None, markup=False).print(table)
+        lines = [line.rstrip() for line in out.getvalue().splitlines()]
         for delivery in self.deliveries:
             if delivery.lost:
                 shown = ", ".join(_when(second, part) for second, part in delivery.lost[:_LOST_SHOWN])
                 more = len(delivery.lost) - _LOST_SHOWN
                 name = delivery.vin if full_vin else short_vin(delivery.vin)
                 label = "丢失" if lang == "zh" else "lost"
-                out.write(f"{name} {label}: {shown}{f', +{more}' if more > 0 else ''}\n")
-        return out.getvalue()
+                lines.append(f"{name} {label}: {shown}{f', +{more}' if more > 0 else ''}")
+        return "\n".join(lines) + "\n"
 
 
 def verdict(

@@ -30,7 +30,7 @@ from bench.received import Received
 
 log = logging.getLogger(__name__)
 
-VIN = "LTBXTEST700000001"
+VIN = "LTBXTEST100000001"
 HOST = "127.0.0.1"
 GRACE_MS = 120_000  # scaled; how long the end waits for the last reissues
 STOP_S = 8.0  # real seconds for the agent to say goodbye
@@ -114,13 +114,20 @@ class Demo:
         self.changed.set()
 
     async def toggle_alarm(self) -> None:
-        """Raise or clear the alarm "SOC low" in the simulated vehicle."""
-        self.alarm = not self.alarm
+        """Raise or clear the alarm "SOC low" in the simulated vehicle; a recording has none to raise."""
         process = self._processes.get("vehicle") or self._processes.get("car")
-        if process is not None and process.stdin is not None and self.settings.log is None:
+        if process is not None and process.stdin is not None:
+            self.alarm = not self.alarm
             process.stdin.write(f"alarm soc_low {'on' if self.alarm else 'off'}\n".encode())
             await process.stdin.drain()
         self.changed.set()
+
+    def remarks(self) -> list[str]:
+        """What the agent warned of, each once, but for the outages, which are ours."""
+        path = self.settings.folder / ("car.log" if "car" in self._processes else "agent.log")
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+        told = (line.partition(" WARNING ")[2].partition(": ") for line in lines)
+        return list(dict.fromkeys(text for area, _, text in told if area and area != "agent.uplink"))
 
     def elapsed_s(self) -> float:
         """Scaled seconds since the start."""
@@ -198,9 +205,11 @@ class Demo:
         path = self.settings.folder / "tbox.toml"
         if self.settings.config is not None:
             config = load_config(self.settings.config)
+            if not Path(self.settings.log or "").is_file():
+                raise ConfigError(f"--log {self.settings.log}", ["there is no such file"])
             self._vin, self._interval_s = config.vehicle.vin, config.report.interval_s
             path.write_text(_with_log(config, self.settings.log, port), encoding="utf-8")
-            self.bus = f"log {self.settings.log}"
+            self.bus = f"log {Path(self.settings.log or '').name}"
             return path
         interface, channel = choose_bus()
         self.bus = f"{interface} {channel}"

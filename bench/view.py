@@ -16,15 +16,21 @@ from bench.demo import Demo
 BEIJING = timezone(timedelta(hours=8))
 LINES = 12  # packets shown
 
-# (body, field, unit) in two columns
+# (body, field, name, decimals, unit) in two columns
 ITEMS = (
-    (("vehicle", "speed", "km/h"), ("vehicle", "vehicle_state", "")),
-    (("vehicle", "odometer", "km"), ("vehicle", "charging_state", "")),
-    (("vehicle", "soc", "%"), ("vehicle", "gear", "")),
-    (("vehicle", "total_voltage", "V"), ("vehicle", "insulation_resistance", "kOhm")),
-    (("vehicle", "total_current", "A"), ("alarms", "level", "")),
-    (("extremes", "max_cell_voltage", "V"), ("extremes", "min_cell_voltage", "V")),
-    (("position", "longitude", "deg"), ("position", "latitude", "deg")),
+    (("vehicle", "speed", "speed", 1, "km/h"), ("vehicle", "vehicle_state", "vehicle state", 0, "")),
+    (("vehicle", "odometer", "odometer", 1, "km"), ("vehicle", "charging_state", "charging state", 0, "")),
+    (("vehicle", "soc", "SOC", 0, "%"), ("vehicle", "gear", "gear", 0, "")),
+    (
+        ("vehicle", "total_voltage", "total voltage", 1, "V"),
+        ("vehicle", "insulation_resistance", "insulation resistance", 0, "kOhm"),
+    ),
+    (("vehicle", "total_current", "total current", 1, "A"), ("alarms", "level", "alarm level", 0, "")),
+    (
+        ("extremes", "max_cell_voltage", "max cell voltage", 3, "V"),
+        ("extremes", "min_cell_voltage", "min cell voltage", 3, "V"),
+    ),
+    (("position", "longitude", "longitude", 6, "deg"), ("position", "latitude", "latitude", 6, "deg")),
 )
 
 
@@ -34,10 +40,9 @@ def packet_line(arrival: Arrival) -> str:
     line = f"{came}  {arrival.command:15} {len(arrival.packet.raw):5} B"
     if arrival.collected_at is not None:
         of = datetime.fromtimestamp(arrival.collected_at, BEIJING).strftime("%H:%M:%S")
-        line += f"  of {of}  +{(arrival.late_ms or 0) / 1000:.1f} s"
+        line += f"  of {of}  {(arrival.late_ms or 0) / 1000:+6.1f} s"
     if arrival.body_types:
-        types = arrival.body_types
-        line += "  bodies " + " ".join(types[at : at + 2] for at in range(0, len(types), 2))
+        line += f"  bodies {bytes.fromhex(arrival.body_types).hex(' ')}"
     return line + (f"  {arrival.fault}" if arrival.fault else "")
 
 
@@ -49,15 +54,22 @@ def picture(demo: Demo) -> RenderableType:
         f"live [b]{demo.live}[/]   reissued [b]{demo.reissued}[/]   waiting [b]{demo.pending()}[/]"
     )
     values = Table.grid(padding=(0, 3))
+    for width in (16, 16, 21, 16):
+        values.add_column(min_width=width)
     bodies = _bodies(demo.last_report)
     for left, right in ITEMS:
         values.add_row(*_cells(bodies, *left), *_cells(bodies, *right))
     lines = Text(
         "\n".join(packet_line(arrival) for arrival in demo.arrivals[-LINES:]) or "waiting for the first packet"
     )
-    keys = f"[b]o[/] outage on/off   [b]a[/] alarm {'off' if demo.alarm else 'on'}   [b]e[/] explain last packet   [b]q[/] quit"
+    alarm = "" if demo.settings.log else f"[b]a[/] alarm {'off' if demo.alarm else 'on'}   "
+    keys = f"[b]o[/] outage on/off   {alarm}[b]e[/] explain last report   [b]q[/] quit"
     return Group(
-        Panel(head, title="tbox-bench demo"), Panel(values, title="last report"), Panel(lines, title="packets"), keys
+        Panel(head, title="tbox-bench demo"),
+        Panel(values, title="last report"),
+        Panel(lines, title="packets: came (Beijing time), what, size, of when, how late"),
+        *(Text(f"agent: {remark}", style="yellow") for remark in demo.remarks()),
+        keys,
     )
 
 
@@ -67,8 +79,16 @@ def _bodies(arrival: Arrival | None) -> dict[str, dict[str, Any]]:
     return {body["body"]: body for body in packet_to_json(Packet(arrival.packet.raw)).get("bodies", [])}
 
 
-def _cells(bodies: dict[str, dict[str, Any]], body: str, field: str, unit: str) -> tuple[str, str]:
+def _cells(
+    bodies: dict[str, dict[str, Any]], body: str, field: str, name: str, decimals: int, unit: str
+) -> tuple[str, str]:
     value = bodies.get(body, {}).get(field)
+    if value is None:
+        return name, "-"
     if isinstance(value, dict):
-        value = value.get("gear")
-    return field.replace("_", " "), f"[b]{'-' if value is None else value}[/] {unit}"
+        value = value.get("gear", value)
+    if field == "level":
+        shown = " ".join([str(value), *bodies[body]["flags"]])
+    else:
+        shown = f"{value:.{decimals}f} {unit}" if isinstance(value, int | float) else str(value)
+    return name, f"[b]{shown.replace('_', ' ')}[/]"

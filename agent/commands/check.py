@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agent.config import Config
+    from agent.core.field import Layout
     from agent.coverage import Coverage
     from agent.mapping.plan import CompiledMapping, Item
 
@@ -63,7 +64,7 @@ def _mapping_faults(path: str) -> list[str]:
         place = dbc_folder() / name if kind == "shipped" else Path(path).parent / vehicle["mapping"]
         load_mapping(place, vehicle.get("edition", "2016"))
     except ConfigError as error:
-        return [f"mapping: {fault}" for fault in error.faults]
+        return [f"in {error.file}: {fault}" for fault in error.faults]
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError):
         return []  # named already: the configuration does not say which mapping
     return []
@@ -104,52 +105,81 @@ def _print(config: "Config", mapping: "CompiledMapping", coverage: "Coverage", w
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, title=f"{mapping.name}: items of GB/T 32960.3-{config.vehicle.edition}")
-    for head in ("item", "", "from", "converted", "sent when unknown"):
+    from agent.core.editions import EDITIONS
+    from agent.labels import body
+
+    edition = EDITIONS[config.vehicle.edition]
+    table = Table(box=None, pad_edge=False, title=f"{mapping.name}: items of GB/T 32960.3-{edition.name}")
+    for head in ("item", "", "from", "sent when unknown"):
         table.add_column(head, overflow="fold")
+    section = ""
     for item in mapping.items:
-        table.add_row(_name(item, lang), _mark(item), _source(item), item.conversion, item.unknown)
+        if item.body != section:
+            section = item.body
+            table.add_row(f"[bold]{section}[/]" + (f" {body(section, lang)}" if lang == "zh" else ""))
+        layout = edition.bodies[edition.body_types[section]]
+        table.add_row(f"  {_name(item, layout, lang)}", _mark(item), _source(item), item.unknown)
     # A pipe has no width: nothing is to be folded for it.
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     console.print(table)
     console.print()
-    for line in _summary(coverage):
-        console.print(line, markup=False)
-    for warning in warnings:
-        console.print(f"warning: {warning}", markup=False)
+    absent = [name for name in edition.body_types if name not in {item.body for item in mapping.items}]
+    for line in [*_summary(coverage, absent), *(f"warning: {warning}" for warning in warnings)]:
+        console.print(line, markup=False, soft_wrap=not sys.stdout.isatty())
 
 
-def _name(item: "Item", lang: str) -> str:
+def _name(item: "Item", layout: "Layout", lang: str) -> str:
+    """What stands behind the section in the mapping, and its Chinese name."""
+    from rich.markup import escape
+
+    path = item.path.removeprefix(f"{item.body}.")
+    chinese = f" {_chinese(layout, path.split('.')[-1])}" if lang == "zh" else ""
+    return escape(path) + chinese
+
+
+def _chinese(layout: "Layout", name: str) -> str:
+    """The standard's name of a field of a body or of one entry of its list."""
+    from agent.core.field import Items, Layout
     from agent.labels import label
 
-    if lang != "zh":
-        return item.path
-    body, *rest = item.path.split(".")
-    return f"{item.path} {label(rest[-1] if rest else body, lang, body)}"
+    tables = [layout, *(row.item for row in layout.rows if isinstance(row, Items) and isinstance(row.item, Layout))]
+    table = next((table for table in tables if any(row.name == name for row in table.rows)), layout)
+    return label(name, "zh", table.name)
 
 
 def _mark(item: "Item") -> str:
     if item.kind != "absent":
         return "[green]ok[/]"
-    return "[red]MISSING, spoils every record[/]" if item.spoils else "[yellow]missing[/]"
+    return "[red]MISSING[/]" if item.spoils else "[yellow]missing[/]"
 
 
 def _source(item: "Item") -> str:
     from rich.markup import escape
 
-    return escape(item.source if item.kind == "signal" else f"{item.kind} {item.source}".strip())
+    if item.kind == "absent":
+        return "-"
+    source = item.source if item.kind == "signal" else f"{item.kind} {item.source}"
+    return escape(f"{source}, {item.conversion}" if item.conversion else source)
 
 
-def _summary(coverage: "Coverage") -> list[str]:
+def _summary(coverage: "Coverage", absent: list[str]) -> list[str]:
+    packets = len(coverage.packet_bytes)
     lines = [
-        f"{coverage.filled} of {coverage.applicable} applicable items of the platform's tables are filled; "
-        f"{coverage.invalid_share:.1%} of the items of a record will be invalid",
-        f"{len(coverage.packet_bytes)} packet(s) of {' + '.join(map(str, coverage.packet_bytes))} bytes a report; a month: "
-        f"{coverage.packets_month:,} packets, {coverage.payload_month / MB:.1f} MB "
+        f"{coverage.filled} of {coverage.applicable} applicable items of the platform's tables are filled "
+        f"(a reserved one counts as filled); {coverage.invalid_share:.1%} of the values of a report will be invalid",
+        f"{packets} {'packet' if packets == 1 else 'packets'} of {' + '.join(map(str, coverage.packet_bytes))} bytes a report; "
+        f"a month: {coverage.packets_month:,} packets, {coverage.payload_month / MB:.1f} MB "
         f"({coverage.traffic_month / MB:.1f} MB with TCP/IP)",
     ]
     if coverage.spoiling:
-        lines.append(f"each of these alone makes every record count as null: {', '.join(coverage.spoiling)}")
+        lines.append(
+            f"MISSING: nothing is mapped, and each of these alone makes every record count as null: "
+            f"{', '.join(coverage.spoiling)}"
+        )
     if coverage.standing_in:
-        lines.append(f"no invalid value exists for, and so will be sent: {', '.join(coverage.standing_in)}")
+        lines.append(
+            f"missing: no invalid value exists for these, and so will be sent: {', '.join(coverage.standing_in)}"
+        )
+    if absent:
+        lines.append(f"not reported, the mapping has no section for it: {', '.join(absent)}")
     return lines

@@ -1,8 +1,10 @@
 """`tbox init`: a commented configuration and mapping to start from."""
 
 import argparse
+import os
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +21,10 @@ CONFIG = """\
 # Configuration of the terminal. `tbox check -c tbox.toml` says what is wrong, what is filled and what is not.
 
 [vehicle]
-vin = "LTBXTEST700000001"            # 17 characters
+vin = "LTBXTEST100000001"            # 17 characters
 iccid = "00000000000000000000"       # 20 digits of the SIM card
 edition = "2016"                     # of GB/T 32960
-mapping = "{mapping}"
+mapping = {mapping:<27}# or one that comes with the program, such as "shipped:tesla_model_s.toml"
 # codes = ["PACK0001"]               # codes of the rechargeable storage subsystems, all of one length
 
 [[can]]                              # one for each bus that the mapping reads
@@ -53,10 +55,16 @@ level = "info"
 """
 
 MAPPING = """\
-# Where each item of GB/T 32960 comes from. Uncomment what your car has:  item = "bus.Message.Signal"
-# More than a signal:  {{ signal = "pt.BMS.Current", sign = -1 }}   factor, offset, unit, values, not_available_raw, abnormal_raw
-#                      {{ constant = "electric" }}                  {{ expression = "pt.A.X + pt.B.Y" }}
-# A section stands for a body that the vehicle has: delete the sections of what it does not have.
+# Where each item of GB/T 32960 comes from. Uncomment what your car has, and its [section]:  item = "bus.Message.Signal"
+# More than a signal:
+#   {{ signal = "pt.BMS.Current", sign = -1 }}                             GB/T counts discharging positive
+#   {{ signal = "pt.VCU.State", values = {{ 0 = "off", 1 = "started" }} }}   raw values to the words behind the item
+#   {{ signal = "pt.BMS.Soc", not_available_raw = [255] }}                 also: abnormal_raw, factor, offset, unit
+#   {{ constant = "electric" }}
+#   {{ expression = "100 if pt.VCU.BrakeSwitch else 0" }}                  + - * / comparisons, and, or, not, min, max, abs
+# A section stands for a body that the vehicle has: leave out the sections of what it does not have.
+# Worked out where nothing is mapped: numbers and counts of lists, [extremes] from cells and probes (its heading is enough),
+# a motor's state from torque and speed, the alarm level from the flags.
 
 format = 1
 name = "My car"
@@ -105,7 +113,8 @@ def run(args: argparse.Namespace) -> int:
         return 1
     for name in [*written, *(path.name for path in copied)]:
         print(folder / name)
-    print(f"next: tbox check -c {folder / 'tbox.toml'}", file=sys.stderr)
+    first = f"uncomment in {folder / 'mapping.toml'} what your car has, then: " if args.dbc else ""
+    print(f"next: {first}tbox check -c {folder / 'tbox.toml'}", file=sys.stderr)
     return 0
 
 
@@ -114,7 +123,7 @@ def _config(args: argparse.Namespace) -> str:
     channel = args.channel or defaults.get(args.interface, "0")
     pad = " " * max(1, 23 - len(args.interface))
     mapping = "mapping.toml" if args.dbc else "reference_ev.toml"
-    return CONFIG.format(mapping=mapping, interface=args.interface, channel=channel, pad=pad)
+    return CONFIG.format(mapping=f'"{mapping}"', interface=args.interface, channel=channel, pad=pad)
 
 
 def _mapping(dbc: str, folder: Path) -> str:
@@ -133,10 +142,10 @@ def _mapping(dbc: str, folder: Path) -> str:
         database, lenient = load_dbc(dbc, data, lenient=False), False
     except ConfigError:
         database, lenient = load_dbc(dbc, data, lenient=True), True
-    shown = path.relative_to(folder.resolve()) if path.is_relative_to(folder.resolve()) else path
-    lines = [MAPPING.format(dbc=shown.as_posix(), lenient="true" if lenient else "false")]
+    shown = Path(os.path.relpath(path, folder.resolve())).as_posix()
+    lines = [MAPPING.format(dbc=shown, lenient="true" if lenient else "false")]
     for layout in EDITION.bodies.values():
-        lines.append(f"# [{layout.name}]".ljust(WIDTH) + f"# {body(layout.name, 'zh')}")
+        lines.append(_remark(f"# [{layout.name}]", body(layout.name, "zh")))
         lines.extend(_items(layout, layout.name))
         lines.append("")
     lines.append("# Signals of the DBC file: name, unit, range as it says")
@@ -155,7 +164,7 @@ def _items(layout: "Layout", table: str) -> "Iterator[str]":
 
     for row in layout.rows:
         if isinstance(row, Items) and isinstance(row.item, Layout):
-            yield f"# [[{table}.{row.name}]]".ljust(WIDTH) + "# once for each; `repeat = 2` and {n} in names do it too"
+            yield _remark(f"# [[{table}.{row.name}]]", "once for each; `repeat = 2` and {n} in names do it too")
             yield from _items(row.item, table)
         elif isinstance(row, Items):
             yield _line(
@@ -163,11 +172,14 @@ def _items(layout: "Layout", table: str) -> "Iterator[str]":
             )
         elif isinstance(row, Field):
             if row.flags:
-                yield f'# flags = {{ {row.flags[0]} = "pt.Message.Signal" }}'.ljust(WIDTH) + "# " + " ".join(row.flags)
+                yield _remark(
+                    f'# flags = {{ {row.flags[0]} = "pt.Message.Signal" }}', "on where it is not 0; there are:"
+                )
+                yield from textwrap.wrap(" ".join(row.flags), 116, initial_indent="#   ", subsequent_indent="#   ")
             elif row.name == "gear":
                 yield '# gear = { gear = "pt.Message.Signal", driving_force = "...", braking_force = "..." }'
             elif row.name == "status":
-                yield _line("valid", '"pt.Message.Signal"', None, "")
+                yield _line("valid", '"pt.Message.Signal"', None, "0: no fix")
             else:
                 yield _line(row.name, '"pt.Message.Signal"', row, label(row.name, "zh", layout.name))
 
@@ -178,7 +190,11 @@ def _line(name: str, source: str, row: object, chinese: str) -> str:
     limits = ""
     if isinstance(row, Field):
         limits = " ".join(str(word) for word in row.words.values()) if row.words else _range(row)
-    return f"# {name} = {source}".ljust(WIDTH) + f"# {limits} {chinese}".rstrip()
+    return _remark(f"# {name} = {source}", f"{limits} {chinese}".strip())
+
+
+def _remark(line: str, remark: str) -> str:
+    return f"{line.ljust(WIDTH - 1)} # {remark}"
 
 
 def _range(field: "Field") -> str:

@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from agent.canlog import read_log
     from agent.config import load_config
     from agent.core.editions import EDITIONS
+    from agent.mapping.plan import unseen
     from agent.replay import Replay, wanted_ids
 
     log = logging.getLogger("agent.replay")
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     for reader in logs:
         for note in reader.clock_notes:
             log.warning("%s: clock: %s; --frame-ms N replaces the stamps", reader.path, note)
+    if missing := unseen(mapping.plan, replay.latest.stamps):
+        log.warning("not in the recording, sent as invalid: %s", ", ".join(missing))
     counts = replay.counters
     latest = replay.latest
     print(

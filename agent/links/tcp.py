@@ -4,6 +4,7 @@ import array
 import asyncio
 import contextlib
 import fcntl
+import os
 import socket
 import sys
 
@@ -83,4 +84,5 @@ async def open_tcp(host: str, port: int, timeout_s: float) -> TcpLink:
 
 
 def _reason(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
+    # asyncio puts "Connect call failed (address)" in the place of the system's words.
+    return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__

@@ -8,7 +8,7 @@ from agent.errors import ConfigError
 from agent.mapping.bodies import Bodies
 from agent.mapping.dbcfile import Dbc, load_dbc
 from agent.mapping.plan import CompiledMapping, DbcSource
-from agent.mapping.sources import Frame, Sources, nearest
+from agent.mapping.sources import UNREAD, Frame, Sources, nearest
 from agent.mapping.values import Values
 
 __all__ = ["compile_mapping"]
@@ -46,9 +46,9 @@ def compile_mapping(
     bodies = Bodies(edition, values, sections)
     bodies.compile()
     if not bodies.nodes and not values.faults:
-        values.fault("bodies", f"no section; a mapping has at least one of {', '.join(edition.body_types)}")
+        values.fault("no item", f"write at least one section (uncomment it): {', '.join(edition.body_types)}")
     if values.faults:
-        raise ConfigError(path, values.faults)
+        raise ConfigError(path, _told_once(values.faults))
     plan: dict[str, Any] = {
         "buses": list(buses),
         **values.sources.plan(),
@@ -60,6 +60,13 @@ def compile_mapping(
         "bodies": bodies.nodes,
     }
     return CompiledMapping(document["name"], plan, list(buses), bodies.items, values.warnings)
+
+
+def _told_once(faults: list[str]) -> list[str]:
+    """One line for all signals that could not be looked up because their DBC file is the fault."""
+    first, *others = [fault for fault in faults if fault.endswith(UNREAD)] or [""]
+    more = f" (nor could {len(others)} more be looked up)" if others else ""
+    return [fault + more if fault == first else fault for fault in faults if fault not in others]
 
 
 def _sections(document: dict[str, Any], edition: Edition, values: Values) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """What a compiled mapping consists of; no library behind it, so that a warm cache is read quickly."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CompiledMapping", "DbcSource", "Item"]
+from agent.core.signals import EXTENDED, NEVER
+
+__all__ = ["CompiledMapping", "DbcSource", "Item", "unseen"]
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,21 @@ class DbcSource:
     path: Path
     data: bytes
     lenient: bool
+
+
+def unseen(plan: dict[str, Any], stamps: list[int]) -> list[str]:
+    """The messages of a plan of which no source was ever refreshed, as a mapping writes them: pt.0x112, pt.0x18FEF1FEx."""
+    names = []
+    for bus, can_id, _, _, slot, selectors, *_ in plan["messages"]:
+        slots = [slot] if slot >= 0 else []
+        if all(stamps[each] == NEVER for each in [*slots, *_pages(selectors)]):
+            number = f"0x{can_id & ~EXTENDED:X}" + ("x" if can_id & EXTENDED else "")
+            names.append(f"{plan['buses'][bus]}.{number}")
+    return names
+
+
+def _pages(selectors: list[Any]) -> Iterator[int]:
+    for *_, cases in selectors:
+        for _, slots, inner in cases:
+            yield from slots
+            yield from _pages(inner)

@@ -95,7 +95,7 @@ def compile_position(bodies: "Bodies", layout: Layout, section: dict[str, Any]) 
         out = values.new(row.absent)
         node["fields"].append([row.name, out])
         pairs.append([origin.out, out, row.sign[1]])
-        bodies.add_item(body, path, origin, "not valid, last valid coordinates, else 0", origin.kind == "absent")
+        bodies.add_item(body, path, origin, "not valid, last place or 0", origin.kind == "absent")
     if mapped:
         bodies.steps.append(["position", status_out, 1 << valid_shift, fix.out, pairs])
     return node

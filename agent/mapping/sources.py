@@ -14,13 +14,14 @@ from agent.mapping.dbcfile import EXTENDED, Dbc
 if TYPE_CHECKING:
     from cantools.database.can import Message, Signal
 
-__all__ = ["Frame", "Place", "Sources", "nearest"]
+__all__ = ["UNREAD", "Frame", "Place", "Sources", "nearest"]
 
 Row = list[Any]
 
 MIN_TIMEOUT_MS, MAX_TIMEOUT_MS = 1000, 30000
 CYCLES_TO_TIMEOUT = 10
 UNKNOWN_CYCLE_TIMEOUT_MS = 5000
+UNREAD = "not all of its DBC files could be read"
 _J1939_PGN = 0x03FFFF00  # data page, PDU format, PDU specific: without priority and source address
 _J1939_PGN_TO_ONE = 0x03FF0000  # PDU format below 240: the specific byte is the destination
 
@@ -122,7 +123,7 @@ class Sources:
         if bus not in self._dbcs:
             raise LookupError(f"no bus {bus}{nearest(bus, self._dbcs)}")
         if bus in self._broken:
-            raise LookupError(f"bus {bus}: not all of its DBC files could be read")
+            raise LookupError(f"bus {bus}: {UNREAD}")
         candidates = [(dbc, message) for dbc in self._dbcs[bus] for message in dbc.messages]
         if match := re.fullmatch(r"0[xX]([0-9A-Fa-f]+)(x?)", name):
             wanted = (int(match[1], 16), bool(match[2]))

@@ -17,15 +17,37 @@ if TYPE_CHECKING:
 
 NAME = "demo"
 HELP = "vehicle, agent and platform in one go, on this machine, without root or hardware"
+KEYS_HELP = """keys: o outage on/off, a alarm on/off, e explain the last report, q quit with the verdict
+
+lines: when the packet came (Beijing time), what, size, when its values were collected, how late, types of its bodies
+
+verdict:
+  repeats      a report came again after a broken link, as it must when its delivery could not be proven
+  needless     a report came twice on one link
+  conflicts    a report came twice with different contents
+  late as live a report that should have been a reissue came as realtime
+  unexpected   a report came that was not due
+
+exit: 0 the verdict is good, 1 it is not, 2 wrong use
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--variant", choices=("ev", "hybrid", "fuel_cell"), default="ev", help="which reference car")
+    parser.epilog = KEYS_HELP
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--variant",
+        choices=("ev", "hybrid", "fuel_cell"),
+        default="ev",
+        help="which reference car (default: %(default)s)",
+    )
     parser.add_argument("--log", metavar="LOG", help="play this recording, in a loop, in place of the reference car")
     parser.add_argument("-c", "--config", metavar="FILE", help="configuration whose mapping fits --log")
-    parser.add_argument("--seconds", type=float, metavar="N", help="end after N seconds of the scaled clock")
+    parser.add_argument(
+        "--seconds", type=float, metavar="N", help="end after N seconds, of the scaled clock (default: at q)"
+    )
     parser.add_argument("--outage", type=_span, metavar="A:B", help="take the platform away from second A to B")
-    parser.add_argument("--speed", default="1", metavar="S", help="run S times faster")
+    parser.add_argument("--speed", default="1", metavar="S", help="run S times faster (default: 1)")
     parser.add_argument("--no-tty", action="store_true", help="a line a packet instead of the live view")
     parser.add_argument("--keep", metavar="DIR", help="keep databases and logs there")
 
@@ -41,7 +63,7 @@ def _span(text: str) -> tuple[float, float]:
 
 
 def run(args: argparse.Namespace) -> int:
-    from agent.errors import AgentError
+    from agent.errors import AgentError, ConfigError
     from bench.demo import DemoSettings
 
     if (args.log is None) != (args.config is None):
@@ -64,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         return asyncio.run(_show(settings, args))
     except AgentError as error:
         print(f"tbox-bench demo: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, ConfigError) else 1
     finally:
         if not args.keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -91,9 +113,12 @@ async def _show(settings: "DemoSettings", args: argparse.Namespace) -> int:
 
 
 def _say(demo: "Demo", result: "Verdict", lang: str) -> int:
-    print(result.as_table(lang), end="")
+    if demo.arrivals or not demo.problem:
+        print(result.as_table(lang), end="")
     if demo.first_report_ms is not None:
         print(f"first report {demo.first_report_ms / 1000:.2f} s after login")
+    for remark in demo.remarks():
+        print(f"tbox-bench demo: agent: {remark}", file=sys.stderr)
     if demo.problem:
         print(f"tbox-bench demo: {demo.problem}", file=sys.stderr)
     return 0 if result.ok and not demo.problem else 1
@@ -136,7 +161,9 @@ def _explain(demo: "Demo", lang: str) -> None:
 
     if demo.last_report is not None:
         main(["--lang", lang, "explain", demo.last_report.packet.raw.hex()])
-    print("\npress e to go back")
+    else:
+        print("no report has come yet")
+    print("\npress e to go back; the table begins further up")
 
 
 @contextlib.contextmanager

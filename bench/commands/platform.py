@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -73,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="JSON lines; the packet itself in hex")
     add("--quiet", action="store_true", help="no line for each packet")
     add("--full-vin", action="store_true", help="show the whole VIN")
-    add = parser.add_argument_group("verdict").add_argument
+    add = parser.add_argument_group("verdict", "What its rows mean: tbox-bench demo --help.").add_argument
     add("--verdict", metavar="DB", help="judge the delivery of the reports in DB instead of listening")
     add("--vin", help="judge this vehicle only")
     add("--period", type=_period, default=10, metavar="S", help="report period in seconds (default %(default)s)")
@@ -117,7 +116,8 @@ def _seconds(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Listen until SIGINT or SIGTERM, or print the verdict; 0 when all went well, 1 when not, 2 for wrong use."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if args.log_level is None and not args.verbose:
+        logging.getLogger("bench").setLevel(logging.INFO)
     try:
         if args.verdict is not None:
             return _judge(args)
@@ -203,20 +203,19 @@ def _printer(line: "Callable[[Arrival, int | None], str]", stop: asyncio.Event) 
 
 
 def _liner(full_vin: bool) -> "Callable[[Arrival, int | None], str]":
-    from bench.delivery import short_vin
+    from bench.delivery import BEIJING, short_vin
 
     def line(arrival: "Arrival", flag: int | None) -> str:
         vin = arrival.vin if full_vin else short_vin(arrival.vin)
         response = arrival.packet.response
         shown = arrival.command if response == 0xFE else f"{arrival.command} answer {response:02X}"
-        local = time.strftime("%H:%M:%S", time.localtime(arrival.received_ms // 1000))
-        lateness = "" if arrival.late_ms is None else f" {arrival.late_ms / 1000:+.3f} s"
-        parts = [f"{local}.{arrival.received_ms % 1000:03d} {vin} {shown}"]
+        came = datetime.fromtimestamp(arrival.received_ms / 1000, BEIJING)
+        parts = [f"{came:%H:%M:%S}.{arrival.received_ms % 1000:03d} {vin} {shown}", f"{len(arrival.packet.raw)} B"]
         if arrival.collected_at is not None:
-            parts.append(_iso(arrival.collected_at))
-        if arrival.bodies:
-            parts.append(",".join(arrival.bodies))
-        parts.append(f"{len(arrival.packet.raw)} B{lateness}")
+            collected = datetime.fromtimestamp(arrival.collected_at, BEIJING)
+            parts.append(f"of {collected:%Y-%m-%d %H:%M:%S}  {(arrival.late_ms or 0) / 1000:+.3f} s")
+        if arrival.body_types:
+            parts.append(f"bodies {bytes.fromhex(arrival.body_types).hex(' ')}")
         parts.append("no answer" if flag is None else f"answer {flag:02X} {_meaning(arrival, flag)}")
         if arrival.fault is not None:
             parts.append(f"FAULTY {arrival.fault}")

@@ -59,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     if fault:
         print(f"tbox-bench vehicle: {fault}", file=sys.stderr)
         return 2
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if args.log_level is None and not args.verbose:
+        logging.getLogger("bench").setLevel(logging.INFO)
     try:
         return asyncio.run(_drive(args))
     except BusError as error:

@@ -130,15 +130,15 @@ def test_two_dead_platforms_and_a_killed_agent_lose_nothing(parts, capsys):
     agent = parts.agent()
     until(platform.stdout, lambda line: " realtime " in line, 3)
     kill(platform)
-    until(agent.stderr, lambda line: "report second=" in line, 4)
+    until(agent.stderr, lambda line: "report of=" in line, 4)
     platform = parts.platform()
     until(platform.stdout, lambda line: " reissue " in line, 3)
     until(platform.stdout, lambda line: " realtime " in line, 2)
     kill(platform)
-    until(agent.stderr, lambda line: "report second=" in line, 8)  # those of the time before stand in the pipe too
+    until(agent.stderr, lambda line: "report of=" in line, 8)  # those of the time before stand in the pipe too
     kill(agent)
     agent = parts.agent()
-    until(agent.stderr, lambda line: "report second=" in line, 3)
+    until(agent.stderr, lambda line: "report of=" in line, 3)
     platform = parts.platform()
     due = parts.rows()
     while not due <= parts.received():

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +103,12 @@ def test_several_logs_are_one_drive(data, tmp_path, capsys):
     assert replayed(capsys, second, first, "-c", config) == expected
 
 
+def test_replay_names_mapped_messages_that_the_recording_lacks(data, tmp_path, capsys):
+    config = write_config(tmp_path, "shipped:bmw_i3.toml")
+    assert main(["replay", str(data / "tesla_model_s" / "gvret.csv"), "-c", config]) == 0
+    assert "not in the recording, sent as invalid: pt.0x112" in capsys.readouterr().err
+
+
 def test_replay_off_the_standard_time_says_how_to_write_it(data, tmp_path, capsys):
     config = write_config(tmp_path, "shipped:bmw_i3.toml")
     log = str(data / "bmw_i3" / "ionity_dc_charge_15s.log")
@@ -132,7 +140,25 @@ def test_check_names_what_spoils_every_record(data, tmp_path, capsys):
     assert main(["--lang", "zh", "check", "-c", write_config(tmp_path, "shipped:bmw_i3.toml")]) == 0
     out = capsys.readouterr().out
     assert "makes every record count as null: vehicle.vehicle_state" in out
+    assert "no section for it: drive_motors" in out
     assert "车速" in out
+
+
+def test_check_names_items_of_lists_as_the_standard_does(tmp_path, capsys):
+    main(["--lang", "zh", "check", "-c", write_config(tmp_path, "shipped:reference_ev.toml")])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["motors[2].speed", "驱动电机转速", "ok", "pt.MCU2_Status.Speed"] in [line[:4] for line in lines]
+    assert ["number", "可充电储能子系统号", "ok", "derived"] in [line[:4] for line in lines]
+
+
+def test_check_fits_a_terminal_of_100_columns(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    main(["--lang", "en", "check", "-c", write_config(tmp_path, "shipped:reference_ev.toml")])
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()]
+    assert max(map(len, lines)) <= 100
+    for name in ("  motors[1].controller_temperature", "  max_temperature_subsystem"):
+        assert any(line.startswith(f"{name} ") for line in lines)
 
 
 def test_check_gives_faults_of_both_files_at_once(tmp_path, capsys):
@@ -144,6 +170,7 @@ def test_check_gives_faults_of_both_files_at_once(tmp_path, capsys):
     assert main(["check", "-c", path]) == 2
     said = capsys.readouterr().err
     assert "report.interval_s = 0" in said
+    assert f"in {tmp_path / 'reference_ev.toml'}: vehicle.speed: " in said
     assert "VehicleSpeed" in said
     path = write_config(tmp_path, "reference_ev.toml", bus="ptt")
     assert main(["check", "-c", path]) == 2
@@ -197,6 +224,17 @@ def test_init_lists_every_item_and_every_signal_of_a_strange_dbc(data, tmp_path,
     capsys.readouterr()
     assert main(["check", "-c", str(folder / "tbox.toml")]) == 0
     assert "pt.BMSMsg112.Battery_Volts" in capsys.readouterr().out
+
+
+def test_a_folder_of_init_can_be_moved_together_with_its_dbc(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    shutil.copy(dbc_folder() / "reference_ev.dbc", "car.dbc")
+    assert main(["init", "mycar", "--dbc", "car.dbc"]) == 0
+    with Path("mycar/mapping.toml").open("a") as mapping:
+        mapping.write('[vehicle]\nsoc = "pt.BMS_Soc.Soc"\n')
+    moved = (tmp_path / "here").rename(tmp_path / "there")
+    assert main(["check", "-c", str(moved / "mycar" / "tbox.toml")]) == 0
 
 
 def test_init_says_what_is_wrong_with_a_dbc(tmp_path, capsys):

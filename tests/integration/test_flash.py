@@ -69,6 +69,14 @@ def test_dry_run_prints_every_step_and_touches_nothing(root: Path, image: Path) 
     assert tree(image) == before
 
 
+@needs_python
+def test_a_folder_without_users_gets_everything_but_the_user(root: Path, tmp_path: Path) -> None:
+    done = flash(root, "pi", "--dry-run", "--root", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "has no /etc/passwd" in done.stdout
+    assert "tbox.service" in done.stdout
+
+
 @needs_root
 @needs_python
 @pytest.mark.slow

@@ -70,9 +70,8 @@ def test_a_line_for_each_packet_with_the_vehicle_shortened(tmp_path: Path) -> No
     login, realtime, faulty = lines
     assert "vehicle_login" in login
     assert "answer 01 success" in login
-    assert "2025-03-14T09:26:53+08:00" in realtime
-    assert "vehicle,drive_motors,position,extremes,alarms,storage_voltages,storage_temperatures" in realtime
-    assert "133 B" in realtime
+    assert "133 B  of 2025-03-14 09:26:53  +" in realtime
+    assert "bodies 01 02 05 06 07 08 09" in realtime
     assert "no answer" in realtime
     assert "answer 02 error  FAULTY" in faulty
     assert LOGIN[4:21].decode() not in "".join(lines) + log

@@ -13,6 +13,7 @@ from agent.clock import Clock
 from agent.core.delivery import Delivery
 from agent.core.edition2016 import EDITION
 from agent.core.session import Session, SessionSettings
+from agent.errors import LinkError
 from agent.links.tcp import open_tcp
 from agent.outbox import NewRow
 from agent.outbox_ledger import read_stats
@@ -248,3 +249,12 @@ def test_logins_count_from_one_each_day_and_survive_the_process(tmp_path):
     serials, later = asyncio.run(run())
     assert serials == [serials[0], serials[0] + 1, serials[0] + 2]
     assert later > serials[-1]
+
+
+def test_a_closed_port_is_told_in_the_systems_words():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody else gets it, and nobody listens on it
+        port = closed.getsockname()[1]
+        with pytest.raises(LinkError) as caught:
+            asyncio.run(open_tcp("127.0.0.1", port, 5))
+    assert str(caught.value) == f"link to 127.0.0.1:{port}: connect: Connection refused"

@@ -184,7 +184,7 @@ def test_a_fault_names_its_place_and_what_is_allowed(tmp_path: Path, sections: s
         (HEAD.replace('"2016"', '"2025"'), "edition: the mapping was written for 2025, the vehicle reports in 2016"),
         (HEAD.replace('edition = "2016"\n', ""), "edition: must be the edition"),
         (HEAD.replace("test.dbc", "tset.dbc"), "dbc.b.files: tset.dbc: No such file"),
-        (HEAD.replace("test.dbc", "data:x.dbc"), "$TBOX_DATA, the folder of recorded data, is not set"),
+        (HEAD.replace("test.dbc", "data:x.dbc"), "$TBOX_DATA is not set; set it to the folder that has x.dbc in it"),
         (HEAD.replace("test.dbc", "package:nosuchpackage/x.dbc"), "package nosuchpackage is not installed"),
         (HEAD + "lenient = 1\n", "dbc.b.lenient: must be true or false"),
         (HEAD + "files_ = []\n", "dbc.b.files_: unknown key"),
@@ -213,11 +213,12 @@ flags = { nothing = "b.BMS.Ready" }
 
 def test_an_unreadable_dbc_names_file_and_line_and_spares_the_signals(tmp_path: Path) -> None:
     messages = MESSAGES.replace('"mph"', "mph")
+    signals = '[vehicle]\nsoc = "b.BMS.Soc"\nspeed = "b.BMS.Mph"\nodometer = "b.BMS.Km"\n'
     with pytest.raises(ConfigError) as caught:
-        load_mapping(write(tmp_path, messages, '[vehicle]\nsoc = "b.BMS.Soc"\n'), "2016", cache=False)
+        load_mapping(write(tmp_path, messages, signals), "2016", cache=False)
     assert len(caught.value.faults) == 2, caught.value.faults
     assert "dbc.b.files: test.dbc: line 6: invalid syntax at column" in caught.value.faults[0]
-    assert "not all of its DBC files could be read" in caught.value.faults[1]
+    assert "not all of its DBC files could be read (nor could 2 more be looked up)" in caught.value.faults[1]
 
 
 def test_lenient_loading_repairs_known_slips_and_says_where(tmp_path: Path) -> None:
