@@ -81,6 +81,24 @@ def test_arrows_point_to_the_core(name: str) -> None:
             assert lower or area(target) == own, f"{name} imports {target}, which is not below it"
 
 
+def test_no_module_needs_itself() -> None:
+    """Nor by way of others: a circle cannot be read from either end. Imports for types alone count too."""
+    needs = {
+        name: {
+            target
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for target in imports(ast.Module([node], []))
+        }
+        for name, tree in TREES.items()
+    }
+    left = {name: {target for target in targets if target in MODULES} for name, targets in needs.items()}
+    while leaves := [name for name, targets in left.items() if not targets & set(left)]:
+        for name in leaves:
+            del left[name]
+    assert not left, f"modules in a circle, or needing one: {sorted(left)}"
+
+
 def test_core_is_pure() -> None:
     for name in (name for name in MODULES if name.startswith("agent.core")):
         foreign = {target for target in imports(TREES[name]) if not target.startswith("agent.core")}
