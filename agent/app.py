@@ -23,7 +23,7 @@ from agent.core.signals import LatestFrames
 from agent.errors import AgentError, ConfigError
 from agent.links import Link
 from agent.links.tcp import open_tcp
-from agent.mapplan import unseen
+from agent.mapping.plan import unseen
 from agent.outbox_thread import OutboxThread
 from agent.signalmap import CompiledMapping, load_mapping
 from agent.uplink import Uplink, UplinkSettings
@@ -195,20 +195,36 @@ class Agent:
             self._say_status()
 
     def _say_status(self) -> None:
-        assert self.uplink is not None  # noqa: S101
-        assert self.collector is not None  # noqa: S101
-        sent, latest = self.uplink.counters, self.latest
+        assert self.uplink is not None  # noqa: S101 - made before `_watch` begins
+        assert self.collector is not None  # noqa: S101 - made before `_watch` begins
+        sent, collected, latest = self.uplink.counters, self.collector.counters, self.latest
         log.info(
-            "status link=%s reports=%d live=%d reissued=%d proven=%d frames=%d unknown_mux=%d short=%d",
+            "status link=%s reports=%d live=%d reissued=%d proven=%d frames=%d",
             self.uplink.state,
-            self.collector.counters.reported,
+            collected.reported,
             sent.sent_live,
             sent.sent_reissue,
             sent.proven,
             latest.kept,
-            latest.unknown_mux,
-            latest.short,
         )
+        troubles = {
+            "short": latest.short,
+            "unknown_mux": latest.unknown_mux,
+            "bad_checksum": latest.bad_checksum,
+            "stuck_counter": latest.stuck_counter,
+            "missed_seconds": collected.missed,
+            "clock": collected.clock,
+            "links_lost": sent.links_lost,
+            "login_failures": sent.login_failures,
+            "error_answers": sent.error_answers,
+            "refused": sent.refused,
+            "ignored": sent.ignored,
+            "noise_bytes": sent.noise_bytes,
+            "bad_bcc": sent.bad_bcc,
+        }
+        counted = " ".join(f"{name}={count}" for name, count in troubles.items() if count)
+        if counted:
+            log.info("counted since the start: %s", counted)
 
     def _wall_s(self) -> int:
         return self._clock.wall_ms() // 1000

@@ -17,7 +17,6 @@ from agent.outbox import NewRow
 
 log = logging.getLogger(__name__)
 
-SAMPLE_MS = 1_000
 BEIJING = timezone(timedelta(hours=8))
 
 

@@ -11,7 +11,7 @@ from agent.core.packet import HEADER_SIZE
 from agent.core.report import encode_report
 from agent.core.sampler import Sampler
 from agent.core.signals import LatestFrames
-from agent.mapplan import CompiledMapping
+from agent.mapping.plan import CompiledMapping
 
 MONTH_S = 30 * 86_400
 TCP_IP_BYTES = 80  # headers of one small packet and of its acknowledgement

@@ -26,8 +26,6 @@ _EDITION_OF = {start: name for name, start in START_OF.items()}
 _HEADER_KEYS = ("edition", "command", "response", "vin", "encryption", "collected_at")
 _REMARKS = ("bcc_ok", "bcc", "error", "note")  # what decoding adds beside the content
 
-type_of = type
-
 
 # --- bytes to JSON ----------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from typing import Any
 from agent import __version__
 from agent.core.editions import EDITIONS
 from agent.errors import ConfigError
-from agent.mapplan import CompiledMapping, DbcSource, Item
+from agent.mapping.plan import CompiledMapping, DbcSource, Item
 
 __all__ = ["CompiledMapping", "Item", "load_mapping"]
 
@@ -47,7 +47,7 @@ def load_mapping(path: str | Path, edition_name: str, *, cache: bool = True) -> 
     cached = _cache_file(data, sources, edition_name) if cache and not faults else None
     if cached is not None and (known := _read_cache(cached)) is not None:
         return known
-    from agent.mapfile import compile_mapping
+    from agent.mapping.document import compile_mapping
 
     mapping = compile_mapping(str(path), document, EDITIONS.get(edition_name), sources, faults)
     if cached is not None:
@@ -133,7 +133,7 @@ def _cache_file(mapping: bytes, sources: list[DbcSource], edition_name: str) -> 
         key.update(b"%d:" % len(source.data) + source.data)
     # While the program itself is being worked on its version stands still.
     here = Path(__file__).parent
-    for pattern in ("map*.py", "dbcfile.py", "units.py", "core/edition*.py"):
+    for pattern in ("mapping/*.py", "core/edition*.py"):
         for module in sorted(here.glob(pattern)):
             key.update(module.read_bytes())
     name = f"mapping-{key.hexdigest()[:32]}.json"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.core.field import Layout
     from agent.coverage import Coverage
-    from agent.mapplan import CompiledMapping, Item
+    from agent.mapping.plan import CompiledMapping, Item
 
 NAME = "check"
 HELP = "name every fault of a configuration and its mapping; show which items are filled, from where"

@@ -8,9 +8,12 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.core.editions import EDITIONS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from agent.core.edition import Edition
     from agent.core.field import Field, Layout
 
 WIDTH = 64  # where the remarks begin
@@ -23,7 +26,7 @@ CONFIG = """\
 [vehicle]
 vin = "LTBXTEST100000001"            # 17 characters
 iccid = "00000000000000000000"       # 20 digits of the SIM card
-edition = "2016"                     # of GB/T 32960
+edition = "{edition}"                     # of GB/T 32960
 mapping = {mapping:<27}# or one that comes with the program, such as "shipped:tesla_model_s.toml"
 # codes = ["PACK0001"]               # codes of the rechargeable storage subsystems, all of one length
 
@@ -68,7 +71,7 @@ MAPPING = """\
 
 format = 1
 name = "My car"
-edition = "2016"
+edition = "{edition}"
 
 [dbc.pt]
 files = ["{dbc}"]
@@ -84,6 +87,7 @@ lenient = {lenient}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="where to write (default: here)")
     parser.add_argument("--dbc", metavar="FILE", help="your DBC file; without it the reference car is copied")
+    parser.add_argument("--edition", choices=sorted(EDITIONS), default="2016", help="edition (default: %(default)s)")
     parser.add_argument("--interface", default="udp_multicast", help="python-can interface (default: %(default)s)")
     parser.add_argument("--channel", help="its channel (default: fits the interface)")
 
@@ -93,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     written = {"tbox.toml": _config(args)}
     copied: list[Path] = []
     if args.dbc:
-        written["mapping.toml"] = _mapping(args.dbc, folder)
+        written["mapping.toml"] = _mapping(args.dbc, folder, EDITIONS[args.edition])
     else:
         from agent.config import dbc_folder
 
@@ -123,15 +127,16 @@ def _config(args: argparse.Namespace) -> str:
     channel = args.channel or defaults.get(args.interface, "0")
     pad = " " * max(1, 23 - len(args.interface))
     mapping = "mapping.toml" if args.dbc else "reference_ev.toml"
-    return CONFIG.format(mapping=f'"{mapping}"', interface=args.interface, channel=channel, pad=pad)
+    return CONFIG.format(
+        edition=args.edition, mapping=f'"{mapping}"', interface=args.interface, channel=channel, pad=pad
+    )
 
 
-def _mapping(dbc: str, folder: Path) -> str:
+def _mapping(dbc: str, folder: Path, edition: "Edition") -> str:
     """Every item of every body as a commented line, then the signals of the DBC file to choose from."""
-    from agent.core.edition2016 import EDITION
-    from agent.dbcfile import load_dbc
     from agent.errors import ConfigError
     from agent.labels import body
+    from agent.mapping.dbcfile import load_dbc
 
     path = Path(dbc).resolve()
     try:
@@ -143,8 +148,8 @@ def _mapping(dbc: str, folder: Path) -> str:
     except ConfigError:
         database, lenient = load_dbc(dbc, data, lenient=True), True
     shown = Path(os.path.relpath(path, folder.resolve())).as_posix()
-    lines = [MAPPING.format(dbc=shown, lenient="true" if lenient else "false")]
-    for layout in EDITION.bodies.values():
+    lines = [MAPPING.format(edition=edition.name, dbc=shown, lenient="true" if lenient else "false")]
+    for layout in edition.bodies.values():
         lines.append(_remark(f"# [{layout.name}]", body(layout.name, "zh")))
         lines.extend(_items(layout, layout.name))
         lines.append("")

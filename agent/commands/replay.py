@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agent.canlog import LogReader
+    from agent.replay import Replay
 
 NAME = "replay"
 HELP = "turn recorded CAN logs into the packets that would be sent"
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from agent.canlog import read_log
     from agent.config import load_config
     from agent.core.editions import EDITIONS
-    from agent.mapplan import unseen
+    from agent.mapping.plan import unseen
     from agent.replay import Replay, wanted_ids
 
     log = logging.getLogger("agent.replay")
@@ -81,13 +82,13 @@ def _start(text: str | None) -> int | None:
     return int(moment.timestamp()) if moment.tzinfo else None
 
 
-def _write(replay: object, logs: "list[LogReader]", as_json: bool) -> None:
+def _write(replay: "Replay", logs: "list[LogReader]", as_json: bool) -> None:
     """Packets to stdout; a progress bar when somebody watches."""
     from agent.progress import progress_of
 
     form = _json if as_json else _hex
     with progress_of("replay", lambda: min(reader.progress for reader in logs)) as tick:
-        for packet in replay:  # type: ignore[attr-defined]
+        for packet in replay:
             print(form(packet))
             tick()
 

@@ -1,4 +1,4 @@
-"""Exact evaluation of the small arithmetic of a mapping; `agent/mapexpression.py` makes the trees.
+"""Exact evaluation of the small arithmetic of a mapping; `agent/mapping/expression.py` makes the trees.
 
 A tree is a nested list, its first entry the kind of node. A value is (numerator, denominator) with a positive denominator, or
 None when it is not known. Truth is 1/1 and 0/1.

@@ -1,7 +1,7 @@
 """From the newest frames to the bodies of one sample, as a compiled plan says.
 
-A plan (made by `agent/mapcompile.py`) holds integer rows only; what differs between editions is in its rows. Steps, worked out
-after all signals and expressions:
+A plan (made by `agent/mapping/bodies.py`) holds integer rows only; what differs between editions is in its rows.
+Steps, worked out after all signals and expressions:
 
     ["bits", out, [[part out, shift, inverted], ...]]   a byte of small items; stays as it is unless the first part is known
     ["extremes", [group, item, value of the highest; the same of the lowest], lists, highest valid count, highest numbers]

@@ -12,7 +12,7 @@ Bytes in by `receive`, bytes out by `data_to_send`, time as an argument (`now`, 
        '<----------------- lost (from every state) ----'
 """
 
-from agent.core.dataunit import TIME_SIZE, DataUnit, decode_data_unit, encode_data_unit
+from agent.core.dataunit import TIME_SIZE, DataUnit, encode_data_unit
 from agent.core.errors import RemoteProtocolError
 from agent.core.packet import COMMAND, PLAIN, SUCCESS, Packet, PacketReader, build_packet, epoch_of, time_bytes
 
@@ -94,20 +94,20 @@ class Session:
         self._iccid = iccid
         self._codes = codes
         self._seal = seal
-        self._reader = PacketReader(MAX_ANSWER)
+        self._heard = bytes(sorted(edition.commands))
+        self._reader = PacketReader(MAX_ANSWER, self._heard)
         self._out: "list[bytes]" = []
         self._serial = 0
         self._failures = 0
         self._login_at = 0
         self._sent_at = 0
-        self._wall_s = 0
 
     # -- what the owner says -------------------------------------------------------------------------------------------
 
     def connected(self, now: int, wall_s: int, serial: int) -> None:
         """A link stands: log in. `serial`: the login's serial of the day, 1..65531 (7.1)."""
         self._go("connected")
-        self._reader = PacketReader(MAX_ANSWER)
+        self._reader = PacketReader(MAX_ANSWER, self._heard)
         self._out = []
         self._serial = serial
         self._login(now, wall_s)
@@ -115,7 +115,6 @@ class Session:
     def lost(self) -> None:
         """The link is gone. A login that it cut short is no failed login: the link's own waiting rules apply."""
         self._go("lost")
-        self._out = []
         self.logged_in_at = None
 
     def logout(self, now: int, wall_s: int) -> None:
@@ -192,7 +191,7 @@ class Session:
         return self._reader.noise_bytes, self._reader.bad_bcc
 
     def _answered(self, packet: Packet, now: int) -> "Event":
-        time = _answer_time(self.edition, packet)
+        time = _answer_time(packet.unit)
         command = packet.command
         flag = packet.response
         if command == LOGIN:
@@ -250,13 +249,9 @@ class Session:
         self.state = TRANSITIONS[(self.state, event)]
 
 
-def _answer_time(edition: "Edition", packet: Packet) -> "int | None":
-    """The Unix second an answer carries, in whichever of its shapes; None where it has none that can be read."""
-    unit = decode_data_unit(edition, packet.command, packet.unit, packet.response)
-    time = unit.time or unit.rest[:TIME_SIZE]
-    if len(time) != TIME_SIZE:
-        return None
+def _answer_time(unit: bytes) -> "int | None":
+    """The Unix second an answer carries: its first six bytes in every shape that has one (annex B); None where it has none."""
     try:
-        return epoch_of(time)
+        return epoch_of(unit)
     except RemoteProtocolError:
         return None

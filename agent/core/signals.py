@@ -2,7 +2,7 @@
 
 A *source* is one place where a newest frame is kept: a message, or those frames of a multiplexed message that carry one
 page. `LatestFrames` chooses the source by looking at the frame; `Decoder` reads all sources when a sample is taken. All rows
-are lists of integers made by `agent/mapcompile.py`:
+are lists of integers made by `agent/mapping/bodies.py`:
 
     message   [bus, can_id, id_mask, length, slot, selectors, alive, checksum]
               can_id has bit 31 set when extended; id_mask -1 compares all of it; slot -1: no signal outside of pages

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from agent.core.editions import EDITIONS
+from agent.core.editions import BY_START
 from agent.errors import AgentError, ConfigError
 from bench.answers import POLICIES, REFUSALS, Policy
 
@@ -216,7 +216,7 @@ def _liner(full_vin: bool) -> "Callable[[Arrival, int | None], str]":
             parts.append(f"of {collected:%Y-%m-%d %H:%M:%S}  {(arrival.late_ms or 0) / 1000:+.3f} s")
         if arrival.body_types:
             parts.append(f"bodies {bytes.fromhex(arrival.body_types).hex(' ')}")
-        parts.append("no answer" if flag is None else f"answer {flag:02X} {_meaning(flag)}")
+        parts.append("no answer" if flag is None else f"answer {flag:02X} {_meaning(arrival, flag)}")
         if arrival.fault is not None:
             parts.append(f"FAULTY {arrival.fault}")
         return "  ".join(parts)
@@ -224,8 +224,9 @@ def _liner(full_vin: bool) -> "Callable[[Arrival, int | None], str]":
     return line
 
 
-def _meaning(flag: int) -> str:
-    return EDITIONS["2016"].responses.get(flag, "")
+def _meaning(arrival: "Arrival", flag: int) -> str:
+    edition = BY_START.get(arrival.packet.start)
+    return "" if edition is None else edition.responses.get(flag, "")
 
 
 def _iso(second: int) -> str:

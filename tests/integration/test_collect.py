@@ -98,6 +98,14 @@ def test_a_wall_clock_that_goes_back_repeats_no_second(tmp_path, back):
     assert total["unaccounted"] == 0
 
 
+def test_seconds_that_an_earlier_process_has_reported_are_neither_kept_nor_announced(tmp_path):
+    collected(tmp_path, 15)
+    appended, counters, total = collected(tmp_path, 25)  # the same seconds, and ten more
+    assert appended == [21]
+    assert counters.reported == 3
+    assert (total["pending"], total["lost"], total["unaccounted"]) == (3, {"clock": 2}, 0)
+
+
 def test_a_wall_clock_that_jumps_ahead_goes_on_from_there(tmp_path):
     appended, counters, total = collected(tmp_path, 30, steps=[(15, 3600)])
     assert appended[:2] == [1, 11]

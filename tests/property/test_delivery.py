@@ -1,5 +1,6 @@
 """Delivery against a model that keeps every row in one list and knows nothing of indexes."""
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -42,7 +43,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.delivery.sent(row, command, time, self.offset, self.now)
         self.flying.append([row, command, time, self.offset, None])
 
-    @rule(ms=st.integers(1, 30_000))
+    @rule(ms=st.integers(1, 30_000) | st.sampled_from([SETTLE_MS, RETRY_MS]))
     def wait(self, ms):
         self.now += ms
         expected = []
@@ -56,7 +57,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.done.update(proven)
         self.flying = [row for row in self.flying if row[0] not in self.done]
 
-    @rule(share=st.integers(0, 100))
+    @rule(share=st.integers(0, 100) | st.just(100))
     def acknowledge(self, share):
         # A new mark a call: marks closer than 100 ms would be merged, to the cautious side.
         self.wait(200)
@@ -93,6 +94,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.waiting[row[0]] = self.now + RETRY_MS
             assert outcome == (row[0], "retry")
 
+    @precondition(lambda self: len(self.flying) > 2)  # else there would seldom be more than one row in flight
     @rule()
     def lose(self):
         assert self.delivery.lost() == len(self.flying)
@@ -123,3 +125,4 @@ class DeliveryMachine(RuleBasedStateMachine):
 
 
 TestDelivery = DeliveryMachine.TestCase
+TestDelivery.settings = settings(max_examples=300)

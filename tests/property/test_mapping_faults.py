@@ -10,8 +10,8 @@ from agent.core.editions import EDITIONS
 from agent.core.report import encode_report
 from agent.core.sampler import Sampler
 from agent.core.signals import LatestFrames
-from agent.dbcfile import load_dbc
 from agent.errors import ConfigError
+from agent.mapping.dbcfile import load_dbc
 from agent.signalmap import load_mapping
 
 DBC = """VERSION ""

@@ -14,9 +14,9 @@ import pytest
 from cantools.database.can import Message, Signal
 
 from agent.core.signals import Decoder, LatestFrames
-from agent.dbcfile import Dbc, load_dbc
 from agent.errors import ConfigError
-from agent.mapsources import Sources
+from agent.mapping.dbcfile import Dbc, load_dbc
+from agent.mapping.sources import Sources
 
 ROOT = Path(__file__).parent.parent.parent
 FRAMES_PER_MESSAGE = 6

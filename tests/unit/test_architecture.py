@@ -27,9 +27,7 @@ LAYERS = {
 }
 # Modules that are a part of an area without carrying its name, by how their names begin.
 PART_OF = {
-    "dbcfile": "signalmap",
-    "units": "signalmap",
-    "map": "signalmap",
+    "mapping": "signalmap",
     "canlog": "canbus",
     "json": "packetjson",
     "hexinput": "packetjson",
@@ -42,7 +40,7 @@ every_module = pytest.mark.parametrize("name", MODULES)
 
 
 def area(module: str) -> str:
-    """agent.core.field -> core, agent.canbus_bcm -> canbus, agent.mapplan -> signalmap; else the module's own name."""
+    """agent.core.field -> core, agent.canbus_bcm -> canbus, agent.mapping.plan -> signalmap; else the module's own name."""
     top = module.split(".")[1]
     if top.split("_")[0] in LAYERS:
         return top.split("_")[0]
@@ -83,6 +81,24 @@ def test_arrows_point_to_the_core(name: str) -> None:
             assert lower or area(target) == own, f"{name} imports {target}, which is not below it"
 
 
+def test_no_module_needs_itself() -> None:
+    """Nor by way of others: a circle cannot be read from either end. Imports for types alone count too."""
+    needs = {
+        name: {
+            target
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for target in imports(ast.Module([node], []))
+        }
+        for name, tree in TREES.items()
+    }
+    left = {name: {target for target in targets if target in MODULES} for name, targets in needs.items()}
+    while leaves := [name for name, targets in left.items() if not targets & set(left)]:
+        for name in leaves:
+            del left[name]
+    assert not left, f"modules in a circle, or needing one: {sorted(left)}"
+
+
 def test_core_is_pure() -> None:
     for name in (name for name in MODULES if name.startswith("agent.core")):
         foreign = {target for target in imports(TREES[name]) if not target.startswith("agent.core")}
@@ -110,7 +126,7 @@ def test_only_the_clock_reads_time(name: str) -> None:
 @agent_modules
 def test_cantools_is_for_the_dbc_side(name: str) -> None:
     used = [target for target in imports(TREES[name]) if target.split(".")[0] == "cantools"]
-    assert not used or area(name) == "signalmap", f"{name} imports cantools; dbcfile reads DBC files"
+    assert not used or area(name) == "signalmap", f"{name} imports cantools; agent.mapping.dbcfile reads DBC files"
 
 
 @agent_modules

@@ -118,8 +118,8 @@ def test_a_file_of_bytes_is_refused_not_raised_through(tmp_path):
 
 
 def test_check_digits_are_warned_about_not_enforced():
-    # The textbook example of the check digit, and the same with a wrong one.
-    assert vin_warning("LTBXTESTX10000001") is None
+    assert vin_warning("LTBXTESTX10000001") is None  # the digit for 10
+    assert vin_warning("LTBXTEST100000001") is None
     assert "'X'" in str(vin_warning("LTBXTEST110000001"))
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.expression import evaluate
-from agent.mapexpression import ExpressionError, parse_expression
+from agent.mapping.expression import ExpressionError, parse_expression
 
 SIGNALS = ("a.m.x", "a.m.y", "a.0x112.z")
 

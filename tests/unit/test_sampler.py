@@ -218,6 +218,13 @@ def test_a_silent_alarm_source_clears_its_bits_and_the_level(tmp_path: Path) -> 
     assert car.sample(101)[7]["level"] == 0xFF
 
 
+def test_a_mapped_level_that_falls_silent_is_a_stale_alarm(tmp_path: Path) -> None:
+    car = Car(tmp_path, BYTES, '[messages."b.M"]\ntimeout_ms = 100\n[alarms]\nlevel = "b.M.B0"\n')
+    car.keep(256, "0300000000000000")
+    assert (car.sample(100)[7]["level"], car.sampler.stale_alarms) == (3, 0)
+    assert (car.sample(101)[7]["level"], car.sampler.stale_alarms) == (0xFF, 1)
+
+
 def test_fault_lists_leave_out_zero_and_are_invalid_while_a_code_is_not_known(tmp_path: Path) -> None:
     car = Car(tmp_path, BYTES, ALARMS)
     car.keep(256, "0000 00 07 00000000")
@@ -280,6 +287,16 @@ def test_without_a_fix_the_last_valid_place_stays(tmp_path: Path) -> None:
     assert found == [(1, 0, 0), (4, 2000000, 3000000), last, last, last]
 
 
+def test_a_place_without_its_fix_signal_is_not_valid(tmp_path: Path) -> None:
+    fix = 'BO_ 1025 F: 1 A\n SG_ Fix : 0|8@1+ (1,0) [0|0] "" A'
+    timeout = '[messages."b.F"]\ntimeout_ms = 50\n'
+    car = Car(tmp_path, f"{GNSS}\n{fix}", f'{timeout}{POSITION}valid = "b.F.Fix"\n')
+    car.keep(1024, place(20000000, 30000000))
+    car.keep(1025, "01")
+    assert car.sample(50)[5]["status"] == 0
+    assert car.sample(51)[5]["status"] == 1
+
+
 @pytest.mark.parametrize(
     ("gear", "expected"),
     [
@@ -335,3 +352,10 @@ brake = { signal = "b.M.B0", values = { 0 = 0, 1 = 101 } }
         (0xFF, 0xFF, 0xFF, 0xFF),
     ]
     assert any("charging_state" in warning for warning in car.mapping.warnings)
+
+
+@pytest.mark.parametrize(("raw", "state"), [(4, 2), (3, 0xFF), (9, 0xFF)])
+def test_an_expression_is_a_word_only_where_it_is_exactly_one(tmp_path: Path, raw: int, state: int) -> None:
+    car = Car(tmp_path, BYTES, '[vehicle]\nvehicle_state = { expression = "b.M.B0 / 2" }\n')
+    car.keep(256, bytes([raw]) + bytes(7))
+    assert car.sample()[1]["vehicle_state"] == state

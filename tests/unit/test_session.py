@@ -95,6 +95,33 @@ def test_a_refused_login_is_a_failed_one_and_waits_its_minute(session, flag):
     assert Packet(session.data_to_send()).command == 1
 
 
+def test_two_answers_to_one_login_are_one_failure(session):
+    session.connected(now=0, wall_s=AT, serial=1)
+    assert session.receive(answer(1, 2) + answer(1, 3), now=10) == [("login_failed", 2, 1), ("login_failed", 3, 1)]
+
+
+@pytest.mark.parametrize("ends", ["the long wait", "a login"])
+def test_failed_logins_count_anew_after(session, ends):
+    session.connected(now=0, wall_s=AT, serial=1)
+    tries = LOGIN_TRIES if ends == "the long wait" else LOGIN_TRIES - 1
+    for minute in range(1, tries + 1):
+        session.handle_timeout(now=60_000 * minute, wall_s=AT, serial=1)
+    if ends == "a login":
+        assert session.receive(LOGIN_OK, now=130_000) == [("logged_in",)]
+    session.lost()
+    session.connected(now=2_000_000, wall_s=AT, serial=9)
+    assert session.handle_timeout(now=2_060_000, wall_s=AT, serial=10) == [("login_failed", None, 1)]
+
+
+def test_half_a_packet_of_one_link_does_not_reach_into_the_next(session):
+    session.connected(now=0, wall_s=AT, serial=1)
+    assert session.receive(LOGIN_OK[:-1], now=1) == []
+    session.lost()
+    session.connected(now=2, wall_s=AT, serial=2)
+    assert session.receive(LOGIN_OK, now=3) == [("logged_in",)]
+    assert session.noise() == (0, 0)
+
+
 def test_a_login_cut_short_by_the_link_is_not_counted(session):
     for _ in range(5):
         session.connected(now=0, wall_s=AT, serial=1)
@@ -142,7 +169,7 @@ def test_what_is_not_for_us_is_ignored_with_a_reason(logged_in):
         answer(1, 1),  # nobody waits for it
         answer(2, 1, vin=b"LTBTEST0000000099"),
         answer(2, 1, start="2424"),
-        answer(0x55, 1),
+        answer(6, 1),  # to a platform logout, which no terminal sends
         answer(5, 0xFE),  # a platform login, from a platform
     ]
     events = [event for packet in strange for event in logged_in.receive(packet, now=1)]
@@ -170,6 +197,13 @@ def test_noise_between_answers_is_skipped_and_counted(session):
     assert session.receive(b"\x00#\xff" + damaged, now=1) == []
     assert session.receive(LOGIN_OK, now=2) == [("logged_in",)]
     assert session.noise() == (3 + len(damaged), 1)
+
+
+def test_what_follows_a_header_with_a_command_of_no_table_is_heard_at_once(session):
+    session.connected(now=0, wall_s=AT, serial=3)
+    header = answer(0x55, 1)[:22] + b"\x0f\xff"  # announces 4,095 bytes
+    assert session.receive(header + LOGIN_OK, now=1) == [("logged_in",)]
+    assert session.noise() == (len(header), 0)
 
 
 def test_every_transition_leads_to_a_state_that_a_lost_link_ends():

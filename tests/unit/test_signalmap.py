@@ -322,7 +322,7 @@ def test_a_warm_cache_needs_no_cantools(tmp_path: Path, root: Path) -> None:
     path = write(tmp_path, MESSAGES, '[vehicle]\nsoc = "b.BMS.Soc"\n')
     program = (
         "import sys; from agent.signalmap import load_mapping; "
-        "load_mapping(sys.argv[1], '2016'); print('cantools' in sys.modules, 'agent.mapcompile' in sys.modules)"
+        "load_mapping(sys.argv[1], '2016'); print('cantools' in sys.modules, 'agent.mapping.bodies' in sys.modules)"
     )
     env = {**os.environ, "CACHE_DIRECTORY": str(tmp_path / "cache"), "PYTHONPATH": str(root)}
     shown = [

@@ -10,7 +10,7 @@ from mapped import Car
 
 from agent.core.signals import rounded
 from agent.errors import ConfigError
-from agent.mapsources import _raw_range
+from agent.mapping.sources import _raw_range
 
 SPEED = 'BO_ 256 M: 8 A\n SG_ Speed : 0|16@1+ (0.1,0) [0|0] "km/h" A'
 INVALID_SPEED, INVALID_VOLTAGE = 0xFFFF, 0xFFFF

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mapped import Car
 
-from agent.mapplan import unseen
+from agent.mapping.plan import unseen
 
 MESSAGES = """
 BO_ 256 BMS: 8 A

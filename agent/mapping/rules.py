@@ -1,16 +1,15 @@
 """Bodies and items with a rule of their own: alarms, position, extremes, motor state."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from agent.core.edition import Edition
 from agent.core.field import Field, Items, Layout
 from agent.core.signals import UNKNOWN
-from agent.mapsources import nearest
-from agent.mapvalue import TRUTH, Origin, Target
+from agent.mapping.bodies import Bodies
+from agent.mapping.sources import nearest
+from agent.mapping.values import TRUTH, Origin, Target, Values
 
-if TYPE_CHECKING:
-    from agent.mapcompile import Bodies
-
-__all__ = ["EXTREMES", "compile_alarms", "compile_extremes", "compile_position", "derive_motor_state"]
+__all__ = ["compile_bodies"]
 
 Node = dict[str, Any]
 Tree = list[Any]
@@ -22,7 +21,47 @@ EXTREMES = {
 }
 
 
-def derive_motor_state(bodies: "Bodies", path: str, layout: Layout) -> None:
+def compile_bodies(edition: Edition, values: Values, sections: dict[str, Any]) -> Bodies:
+    """All sections in order of type; those of extremes last, since they look at the lists."""
+    bodies = Bodies(edition, values, sections)
+    there = [(type_id, layout) for type_id, layout in sorted(edition.bodies.items()) if layout.name in sections]
+    for type_id, layout in sorted(there, key=lambda pair: pair[1].name in EXTREMES):
+        section = sections[layout.name]
+        if isinstance(section, dict):
+            bodies.nodes.append([type_id, _body(bodies, layout, section)])
+        else:
+            values.fault(layout.name, f"must be a table, [{layout.name}]")
+    bodies.nodes.sort(key=lambda node: node[0])
+    return bodies
+
+
+def _body(bodies: Bodies, layout: Layout, section: dict[str, Any]) -> Node:
+    rows = layout.rows
+    if layout.name in EXTREMES:
+        return _extremes(bodies, layout, section)
+    if layout.name == "alarms":
+        return _alarms(bodies, layout, section)
+    if any(isinstance(row, Field) and row.sign for row in rows):
+        return _position(bodies, layout, section)
+    if len(rows) == 1 and isinstance(rows[0], Items) and isinstance(rows[0].item, Layout):
+        group = rows[0].item
+        node, paths = bodies.groups(layout.name, rows[0], group, section)
+        if layout.name == "drive_motors":
+            _motor_states(bodies, group, paths)
+        return node
+    return bodies.node(layout.name, layout.name, layout, section, {})
+
+
+def _motor_states(bodies: Bodies, layout: Layout, paths: list[str]) -> None:
+    """Derive the state of each motor whose torque and speed are mapped and whose state is not."""
+    for path in paths:
+        kinds = {name: bodies.origins[f"{path}.{name}"].kind for name in ("state", "torque", "speed")}
+        if kinds["state"] == "absent" and "absent" not in (kinds["torque"], kinds["speed"]):
+            _derive_motor_state(bodies, path, layout)
+            bodies.derived(f"{path}.state", "torque and speed")
+
+
+def _derive_motor_state(bodies: Bodies, path: str, layout: Layout) -> None:
     """Consuming or generating by the sign of torque times speed; at zero ready, or off when the vehicle is off."""
     rows = {row.name: row for row in layout.rows}
     raws = {word: raw for raw, word in rows["state"].words.items()}
@@ -46,7 +85,7 @@ def derive_motor_state(bodies: "Bodies", path: str, layout: Layout) -> None:
     bodies.values.derive(bodies.origins[f"{path}.state"].out, tree, Target.of(rows["state"]))
 
 
-def compile_extremes(bodies: "Bodies", layout: Layout, section: dict[str, Any]) -> Node:
+def _extremes(bodies: Bodies, layout: Layout, section: dict[str, Any]) -> Node:
     """Rows come in four triples: highest and lowest voltage, highest and lowest temperature (group, item, value)."""
     body = layout.name
     node = bodies.node(body, body, layout, section, {})
@@ -65,7 +104,7 @@ def compile_extremes(bodies: "Bodies", layout: Layout, section: dict[str, Any]) 
     return node
 
 
-def compile_position(bodies: "Bodies", layout: Layout, section: dict[str, Any]) -> Node:
+def _position(bodies: Bodies, layout: Layout, section: dict[str, Any]) -> Node:
     """Signed degrees become magnitude and status bits; without a fix the last valid ones stay."""
     values, body = bodies.values, layout.name
     status = next(row for row in layout.rows if isinstance(row, Field) and row.bits)
@@ -101,7 +140,7 @@ def compile_position(bodies: "Bodies", layout: Layout, section: dict[str, Any]) 
     return node
 
 
-def compile_alarms(bodies: "Bodies", layout: Layout, section: dict[str, Any]) -> Node:
+def _alarms(bodies: Bodies, layout: Layout, section: dict[str, Any]) -> Node:
     """Flags, the highest level (mapped, or from the flags by `levels`), lists of fault codes."""
     values, body = bodies.values, layout.name
     rows = {row.name: row for row in layout.rows}
@@ -138,7 +177,7 @@ def compile_alarms(bodies: "Bodies", layout: Layout, section: dict[str, Any]) ->
     return node
 
 
-def _flags(bodies: "Bodies", flags: Field, level: Field, section: dict[str, Any]) -> list[list[int]]:
+def _flags(bodies: Bodies, flags: Field, level: Field, section: dict[str, Any]) -> list[list[int]]:
     """[out, bit, level] of each mapped flag."""
     values = bodies.values
     flag_names = flags.flags or ()
@@ -166,7 +205,7 @@ def _flags(bodies: "Bodies", flags: Field, level: Field, section: dict[str, Any]
     return parts
 
 
-def _codes(bodies: "Bodies", node: Node, row: Items, spec: Any) -> None:
+def _codes(bodies: Bodies, node: Node, row: Items, spec: Any) -> None:
     """A list of fault codes: mapped, declared empty, or not known."""
     path = f"alarms.{row.name}"
     invalid = row.count.invalid

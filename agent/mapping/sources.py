@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from agent.core.signals import COUNT, FLOAT_COUNT, FLOAT_OPERAND, OPERAND
-from agent.dbcfile import EXTENDED, Dbc
+from agent.mapping.dbcfile import EXTENDED, Dbc
 
 if TYPE_CHECKING:
     from cantools.database.can import Message, Signal

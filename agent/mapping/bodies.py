@@ -17,9 +17,8 @@ from typing import Any
 
 from agent.core.edition import Edition
 from agent.core.field import Field, Items, Layout
-from agent.mapplan import Item
-from agent.maprules import EXTREMES, compile_alarms, compile_extremes, compile_position, derive_motor_state
-from agent.mapvalue import TRUTH, Origin, Target, Values, fill
+from agent.mapping.plan import Item
+from agent.mapping.values import TRUTH, Origin, Target, Values, fill
 
 __all__ = ["Bodies"]
 
@@ -34,7 +33,10 @@ MAX_SUBSYSTEM_CELLS = 65531  # a list that spreads over several packets is limit
 
 
 class Bodies:
-    """Walks the sections of one mapping; `values` collects rows and faults, `nodes` and `items` the result."""
+    """Compiles fields, lists and groups by their rows; `values` collects rows and faults, the rest here is the result.
+
+    `rules.py` walks the sections with it and adds what single bodies have of their own.
+    """
 
     def __init__(self, edition: Edition, values: Values, sections: dict[str, Any]) -> None:
         self.edition = edition
@@ -45,33 +47,6 @@ class Bodies:
         self.items: list[Item] = []
         self.nodes: list[list[Any]] = []
         self.steps: list[list[Any]] = []
-
-    def compile(self) -> None:
-        """All sections in order of type; extremes last, since they look at the lists."""
-        late = []
-        for type_id, layout in sorted(self.edition.bodies.items()):
-            if layout.name not in self.sections:
-                continue
-            section = self.sections[layout.name]
-            if not isinstance(section, dict):
-                self.values.fault(layout.name, "must be a table, [" + layout.name + "]")
-            elif layout.name in EXTREMES:
-                late.append((type_id, layout, section))
-            else:
-                self.nodes.append([type_id, self._body(layout, section)])
-        for type_id, layout, section in late:
-            self.nodes.append([type_id, compile_extremes(self, layout, section)])
-        self.nodes.sort(key=lambda node: node[0])
-
-    def _body(self, layout: Layout, section: dict[str, Any]) -> dict[str, Any]:
-        rows = layout.rows
-        if layout.name == "alarms":
-            return compile_alarms(self, layout, section)
-        if any(isinstance(row, Field) and row.sign for row in rows):
-            return compile_position(self, layout, section)
-        if len(rows) == 1 and isinstance(rows[0], Items) and isinstance(rows[0].item, Layout):
-            return self._groups(layout.name, rows[0], rows[0].item, section)
-        return self.node(layout.name, layout.name, layout, section, {})
 
     # -- plain fields and lists -------------------------------------------------------------------------------------
 
@@ -195,8 +170,13 @@ class Bodies:
 
     # -- groups -----------------------------------------------------------------------------------------------------
 
-    def _groups(self, body: str, items: Items, layout: Layout, section: dict[str, Any]) -> dict[str, Any]:
-        """Motors, subsystems, packs: [[body.list]], or the keys of the only one in the section itself."""
+    def groups(
+        self, body: str, items: Items, layout: Layout, section: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Motors, subsystems, packs: [[body.list]], or the keys of the only one in the section itself.
+
+        Return the node of the body and the path of each group.
+        """
         values = self.values
         path = f"{body}.{items.name}"
         if items.name in section:
@@ -220,12 +200,13 @@ class Bodies:
             values.fault(path, f"has {len(expanded)} entries; the standard allows {allowed}: [[{path}]] adds one")
         single = len(expanded) == 1
         nodes = []
+        paths = []
         for position, (table, number) in enumerate(expanded, 1):
-            where = body if single and items.name not in section else f"{path}[{position}]"
+            paths.append(body if single and items.name not in section else f"{path}[{position}]")
             names = {"n": number, "g": number}
-            nodes.append(self._group(body, where, layout, table, names, position, single))
+            nodes.append(self._group(body, paths[-1], layout, table, names, position, single))
         self._check_numbers(path, nodes)
-        return {"fields": [], "lists": [], "codes": [], "fixed": [], "groups": [[items.name, nodes]]}
+        return {"fields": [], "lists": [], "codes": [], "fixed": [], "groups": [[items.name, nodes]]}, paths
 
     def _group(
         self,
@@ -258,9 +239,6 @@ class Bodies:
         for name, source in derived.items():
             if self.origins[f"{path}.{name}"].kind != "absent":
                 self.derived(f"{path}.{name}", source)
-        if body == "drive_motors" and "state" not in table and {"torque", "speed"} <= set(table):
-            derive_motor_state(self, path, layout)
-            self.derived(f"{path}.state", "torque and speed")
         return node
 
     def _check_numbers(self, path: str, nodes: list[dict[str, Any]]) -> None:

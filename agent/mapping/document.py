@@ -4,12 +4,12 @@ from typing import Any
 
 from agent.core.edition import Edition
 from agent.core.editions import EDITIONS
-from agent.dbcfile import Dbc, load_dbc
 from agent.errors import ConfigError
-from agent.mapcompile import Bodies
-from agent.mapplan import CompiledMapping, DbcSource
-from agent.mapsources import UNREAD, Frame, Sources, nearest
-from agent.mapvalue import Values
+from agent.mapping.dbcfile import Dbc, load_dbc
+from agent.mapping.plan import CompiledMapping, DbcSource
+from agent.mapping.rules import compile_bodies
+from agent.mapping.sources import UNREAD, Frame, Sources, nearest
+from agent.mapping.values import Values
 
 __all__ = ["compile_mapping"]
 
@@ -43,8 +43,7 @@ def compile_mapping(
         raise ConfigError(path, values.faults)
     sections = _sections(document, edition, values)
     _messages(document.get("messages", {}), values)
-    bodies = Bodies(edition, values, sections)
-    bodies.compile()
+    bodies = compile_bodies(edition, values, sections)
     if not bodies.nodes and not values.faults:
         values.fault("no item", f"write at least one section (uncomment it): {', '.join(edition.body_types)}")
     if values.faults:

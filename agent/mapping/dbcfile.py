@@ -12,7 +12,7 @@ import cantools.database
 import cantools.database.errors
 
 from agent.errors import ConfigError
-from agent.units import exact
+from agent.mapping.units import exact
 
 if TYPE_CHECKING:
     from cantools.database.can import Database, Message, Signal

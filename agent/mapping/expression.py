@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from agent.units import exact
+from agent.mapping.units import exact
 
 __all__ = ["ExpressionError", "parse_expression"]
 

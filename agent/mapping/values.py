@@ -9,9 +9,9 @@ from typing import Any
 
 from agent.core.field import Field
 from agent.core.signals import UNKNOWN, rounded
-from agent.mapexpression import ExpressionError, parse_expression
-from agent.mapsources import Place, Sources, nearest
-from agent.units import UNITS, conversion, dimension, exact
+from agent.mapping.expression import ExpressionError, parse_expression
+from agent.mapping.sources import Place, Sources, nearest
+from agent.mapping.units import UNITS, conversion, dimension, exact
 
 __all__ = ["TRUTH", "Origin", "Target", "Values", "fill"]
 
