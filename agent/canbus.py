@@ -362,6 +362,9 @@ class CanBus:
             await clock.sleep_until(max(end_ms, clock.now() + 1))
             again = self.settings.loop
         self._note_closed("the recording has ended")
+        log.warning(
+            "the recording has ended, its signals become invalid bus=%s (loop = true plays on)", self.settings.name
+        )
 
 
 def _checked(bus: "can.BusABC") -> "Callable[[float], can.Message | None]":

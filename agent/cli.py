@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_program(name: str, description: str, package: str, commands: Sequence[str], arguments: list[str]) -> int:
     """Run one command of `package` and turn errors into messages and exit statuses; also serves `tbox-bench`."""
+    for place in ("stdout", "stderr"):
+        if getattr(sys, place) is None:  # closed by whoever started us
+            setattr(sys, place, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the end
     parser = _parser(name, description, package, commands, arguments)
     args = parser.parse_args(arguments)
     args.lang = language(args.lang)

@@ -22,23 +22,23 @@ __all__ = ["EXTENDED", "Dbc", "load_dbc"]
 EXTENDED = 0x80000000  # bit 31 of an identifier in a DBC file: 29-bit frame
 
 _STRING = r'"(?:[^"\\]|\\.)*"'
-_MESSAGE = re.compile(r"^\s*BO_\s+(\d+)\s+(\w+)", re.MULTILINE)
+_MESSAGE = re.compile(r"^[ \t]*BO_\s+(\d+)\s+(\w+)", re.MULTILINE)
 _SIGNAL = re.compile(
-    r"^\s*SG_\s+(?P<name>\w+)\s*\w*\s*:\s*(?P<bits>\d+\s*\|\s*\d+\s*@\s*[01])\s*[+-]"
+    r"^[ \t]*SG_\s+(?P<name>\w+)\s*\w*\s*:\s*(?P<bits>\d+\s*\|\s*\d+\s*@\s*[01])\s*[+-]"
     r"\s*\(\s*(?P<factor>[^,\s]+)\s*,\s*(?P<offset>[^)\s]+)\s*\)",
     re.MULTILINE,
 )
-_VALUES = re.compile(rf"^\s*VAL_\s+(\d+)\s+(\w+)\s+(?:-?\d+\s+{_STRING}\s*)*;", re.MULTILINE)
-_FLOATS = re.compile(r"^\s*SIG_VALTYPE_\s+(\d+)\s+(\w+)\s*:?\s*\d+\s*;", re.MULTILINE)
-_LOOSE_COMMENT = re.compile(rf"^\s*CM_\s+\d+\s+{_STRING}\s*;", re.MULTILINE)
+_VALUES = re.compile(rf"^[ \t]*VAL_\s+(\d+)\s+(\w+)\s+(?:-?\d+\s+{_STRING}\s*)*;", re.MULTILINE)
+_FLOATS = re.compile(r"^[ \t]*SIG_VALTYPE_\s+(\d+)\s+(\w+)\s*:?\s*\d+\s*;", re.MULTILINE)
+_LOOSE_COMMENT = re.compile(rf"^[ \t]*CM_\s+\d+\s+{_STRING}\s*;", re.MULTILINE)
 _C_COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*.*?\*/)", re.MULTILINE | re.DOTALL)
 _SHORT_ID = re.compile(
-    rf"^(\s*(?:BO_|VAL_|CM_\s+BO_|CM_\s+SG_|BA_\s+{_STRING}\s+BO_|BA_\s+{_STRING}\s+SG_|SIG_VALTYPE_|SG_MUL_VAL_"
+    rf"^([ \t]*(?:BO_|VAL_|CM_\s+BO_|CM_\s+SG_|BA_\s+{_STRING}\s+BO_|BA_\s+{_STRING}\s+SG_|SIG_VALTYPE_|SG_MUL_VAL_"
     r"|BO_TX_BU_|SIG_GROUP_)\s+)(\d+)\b",
     re.MULTILINE,
 )
 _DIGIT_NAME = re.compile(
-    rf"^(\s*(?:SG_|VAL_\s+\d+|CM_\s+SG_\s+\d+|BA_\s+{_STRING}\s+SG_\s+\d+|SIG_VALTYPE_\s+\d+|SG_MUL_VAL_\s+\d+)\s+)(\d\w*)",
+    rf"^([ \t]*(?:SG_|VAL_\s+\d+|CM_\s+SG_\s+\d+|BA_\s+{_STRING}\s+SG_\s+\d+|SIG_VALTYPE_\s+\d+|SG_MUL_VAL_\s+\d+)\s+)(\d\w*)",
     re.MULTILINE,
 )
 
@@ -132,11 +132,11 @@ def _reason(error: Exception, text: str) -> str:
         return f"line {match[1]}: invalid syntax at column {match[2]}: {match[3][:80].rstrip()}"
     patterns = []
     if match := re.search(r"(VAL_|SIG_VALTYPE_) (\d+) (\w+)", message):
-        patterns.append(rf"^\s*{match[1]}\s+{match[2]}\s+{match[3]}\b")
+        patterns.append(rf"^[ \t]*{match[1]}\s+{match[2]}\s+{match[3]}\b")
     if match := re.search(r"signals? (\w+) .*in message (\w+)", message):
-        patterns.append(rf"^\s*BO_\s+\d+\s+{match[2]}\b(?:(?!^\s*BO_).)*?^\s*SG_\s+{match[1]}\b")
+        patterns.append(rf"^[ \t]*BO_\s+\d+\s+{match[2]}\b(?:(?!^[ \t]*BO_).)*?^[ \t]*SG_\s+{match[1]}\b")
     if match := re.search(r"in message (\w+)", message):
-        patterns.append(rf"^\s*BO_\s+\d+\s+{match[1]}\b")
+        patterns.append(rf"^[ \t]*BO_\s+\d+\s+{match[1]}\b")
     for pattern in patterns:
         if place := re.search(pattern, text, re.MULTILINE | re.DOTALL):
             return f"line {_line(text, place.end())}: {message}"

@@ -258,3 +258,12 @@ def test_every_command_explains_itself(command):
         env={**os.environ, "PYTHONPATH": os.getcwd()},
     )
     assert "usage: tbox" in done.stdout
+
+
+def test_a_file_of_blank_lines_is_refused_at_once(tmp_path):
+    """Each pattern of the lenient reader once looked through all lines that follow, from every line."""
+    (tmp_path / "blank.dbc").write_text("\n" * 300_000)
+    init = [sys.executable, "-m", "agent.cli", "init", str(tmp_path), "--dbc", str(tmp_path / "blank.dbc")]
+    refused = subprocess.run(init, capture_output=True, timeout=30, check=False)
+    assert refused.returncode == 2
+    assert b"line 300001" in refused.stderr

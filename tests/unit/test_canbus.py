@@ -273,6 +273,11 @@ def test_a_recording_plays_at_its_own_pace_on_the_clock(tmp_path: Path, speed: i
     assert (bus.frames, bus.problem) == (3, "the recording has ended")
 
 
+def test_the_end_of_a_recording_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    play(Settings(interface="log", channel=recording(tmp_path, *TWO_CHANNELS)))
+    assert "the recording has ended" in caplog.text
+
+
 def test_one_channel_of_a_recording(tmp_path: Path) -> None:
     settings = Settings(interface="log", channel=recording(tmp_path, *TWO_CHANNELS), options={"log_channel": "can2"})
     assert play(settings)[1].called == [(0x100, b"\2")]

@@ -208,3 +208,12 @@ def test_a_file_that_cannot_be_read_is_named(command: str) -> None:
     assert (failed.returncode, failed.stdout) == (1, "")
     assert "Input/output error" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize("where", [">&-", "2>&-", ">/dev/full"])
+def test_a_closed_or_full_output_is_no_traceback(where: str, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    line = f'"$0" -m agent.cli decode {W3["hex"]} 2>"$1" {where}; echo $?'
+    result = subprocess.run(["sh", "-c", line, sys.executable, str(said)], capture_output=True, check=False, timeout=60)
+    assert int(result.stdout.splitlines()[-1]) == (1 if "full" in where else 0)
+    assert "Traceback" not in said.read_text() + result.stderr.decode()
