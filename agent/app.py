@@ -102,9 +102,11 @@ class Agent:
         try:
             await self._run(outbox)
         finally:
-            if self.collector is not None:
-                await self.collector.flush()
-            await outbox.close()
+            try:
+                if self.collector is not None:
+                    await self.collector.flush()
+            finally:  # also after a second signal, or a fault of the outbox
+                await outbox.close()
 
     async def _run(self, outbox: OutboxThread) -> None:
         self.uplink = self._make_uplink(outbox)

@@ -61,6 +61,10 @@ WHAT_IT_NEEDS = {
 # What the interfaces raise when a driver, a device or a package is missing, beside can.CanError: seen, not documented.
 OPENING_FAILS = (OSError, ImportError, NotImplementedError, ValueError, TypeError, LookupError, NameError)
 
+# What they raise for bytes that are no frame, as line noise on a serial adapter or a stranger's datagram: seen as well.
+UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
+UNREADABLE_IN_A_ROW = 100  # without a frame between: the adapter is out of step, it is opened again
+
 log = logging.getLogger(__name__)
 
 
@@ -170,8 +174,8 @@ class CanBus:
     """Feeds `latest` from one bus until cancelled; `index` is the bus's number in the compiled plan.
 
     Counters: `frames` (data frames received; SocketCAN's kernel filter lets only wanted ones through), `error_frames`,
-    `remote_frames`, `reopened`. `problem` is why the bus is away, None while it is open, which `is_open` tells too.
-    `rng` spreads the attempts to reopen.
+    `remote_frames`, `unreadable` (what was no frame), `reopened`. `problem` is why the bus is away, None while it is open,
+    which `is_open` tells too. `rng` spreads the attempts to reopen.
     """
 
     def __init__(self, settings: BusSettings, index: int, latest: Latest, clock: Clock, rng: Random) -> None:
@@ -179,6 +183,7 @@ class CanBus:
         self.frames = 0
         self.error_frames = 0
         self.remote_frames = 0
+        self.unreadable = 0
         self.reopened = 0
         self.problem: str | None = "not opened yet"
         self.is_open = asyncio.Event()
@@ -186,6 +191,7 @@ class CanBus:
         self._latest = latest
         self._clock = clock
         self._rng = rng
+        self._unreadable_since = (0, 0)  # `frames` and `unreadable` before those in a row
         self._opened = False
         self._stopping = False
         self._said_ms: dict[str, int] = {}
@@ -223,37 +229,54 @@ class CanBus:
         """Keep frames until stopped; the body of the receive thread. Raises BusError when the bus fails."""
         import can
 
-        latest, stamp, recv = self._latest, self._clock.stamp, bus.recv
+        latest, stamp = self._latest, self._clock.stamp
+        recv = _checked(bus) if self.settings.interface == "udp_multicast" else bus.recv
         plain, keep = latest.plain(self._index), latest.keeper(self._index)
         frames, stamps = latest.frames, latest.stamps
-        try:
-            while not self._stopping:
+        self._unreadable_since = (self.frames, self.unreadable)
+        while not self._stopping:
+            try:
                 message = recv(POLL_S)
-                if message is None:
-                    continue
-                if message.is_error_frame:
-                    self.error_frames += 1
-                    continue
-                if message.is_remote_frame:
-                    self.remote_frames += 1
-                    continue
-                self.frames += 1
-                can_id = message.arbitration_id
-                if message.is_extended_id:
-                    can_id |= EXTENDED
-                try:
-                    slot, length = plain[can_id]
-                except KeyError:
-                    keep(can_id, message.data, stamp())
-                    continue
-                data = message.data
-                if len(data) < length:
-                    latest.short += 1
-                frames[slot] = data  # before its stamp: a reader takes them the other way round
-                stamps[slot] = stamp()
-                latest.kept += 1
-        except (can.CanError, OSError) as error:
+            except (can.CanError, OSError, *UNREADABLE) as error:
+                self._note_unreadable(error)
+                continue
+            if message is None:
+                continue
+            if message.is_error_frame:
+                self.error_frames += 1
+                continue
+            if message.is_remote_frame:
+                self.remote_frames += 1
+                continue
+            self.frames += 1
+            can_id = message.arbitration_id
+            if message.is_extended_id:
+                can_id |= EXTENDED
+            try:
+                slot, length = plain[can_id]
+            except KeyError:
+                keep(can_id, message.data, stamp())
+                continue
+            data = message.data
+            if len(data) < length:
+                latest.short += 1
+            frames[slot] = data  # before its stamp: a reader takes them the other way round
+            stamps[slot] = stamp()
+            latest.kept += 1
+
+    def _note_unreadable(self, error: Exception) -> None:
+        """Count what was no frame; BusError when the bus itself has failed, or gives nothing else any more."""
+        # udp_multicast and slcan wrap what their parsers raise.
+        reason = error if isinstance(error, UNREADABLE) else error.__cause__
+        if isinstance(error, OSError) or not isinstance(reason, UNREADABLE) or isinstance(reason, OSError):
             raise BusError(self.settings.interface, str(self.settings.channel), str(error)) from error
+        if self._unreadable_since[0] != self.frames:
+            self._unreadable_since = (self.frames, self.unreadable)
+        self.unreadable += 1
+        if self.unreadable - self._unreadable_since[1] > UNREADABLE_IN_A_ROW:
+            text = f"{UNREADABLE_IN_A_ROW} times in a row what came was no frame, last: {reason}"
+            raise BusError(self.settings.interface, str(self.settings.channel), text) from error
+        self._say(logging.WARNING, "what came is no frame, it is left out bus=%s reason=%s", self.settings.name, reason)
 
     async def _receive_in_thread(self) -> None:
         """Open the bus and receive; raises what the thread raised."""
@@ -339,6 +362,18 @@ class CanBus:
             await clock.sleep_until(max(end_ms, clock.now() + 1))
             again = self.settings.loop
         self._note_closed("the recording has ended")
+
+
+def _checked(bus: "can.BusABC") -> "Callable[[float], can.Message | None]":
+    """The bus's recv for an interface whose identifiers are whatever a stranger's datagram says."""
+
+    def recv(timeout_s: float) -> "can.Message | None":
+        message = bus.recv(timeout_s)
+        if message is not None and type(message.arbitration_id) is not int:
+            raise TypeError(f"identifier {message.arbitration_id!r} is no number")
+        return message
+
+    return recv
 
 
 def _shut_down(bus: "can.BusABC") -> None:

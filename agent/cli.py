@@ -57,6 +57,10 @@ def run_program(name: str, description: str, package: str, commands: Sequence[st
     except AgentError as error:
         sys.stderr.write("".join(f"{name}: {line}\n" for line in str(error).splitlines()))
         return 2 if isinstance(error, ConfigError) else 1
+    except OSError as error:
+        # A file that the command was told to read or write, or stdout on a full disk.
+        sys.stderr.write(f"{name}: {error.filename or 'reading or writing'}: {error.strerror or error}\n")
+        return 1
     return status
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from agent.clock import Clock
 from agent.core.edition import Edition
+from agent.core.packet import has_time_bytes
 from agent.core.report import Schedule, encode_report
 from agent.core.sampler import Sampler
 from agent.core.signals import LatestFrames
@@ -62,6 +63,7 @@ class Collector:
         self._appended = appended
         self._last_s: int | None = None
         self._alarms_stale = False
+        self._clock_fault = ""
         self._sampled = 0  # since the last append
         self._not_due = 0
 
@@ -77,8 +79,7 @@ class Collector:
         now = self._clock.at(stamp)
         second = self._clock.wall_ms() // 1000
         self.counters.sampled += 1
-        if self._last_s is not None and second <= self._last_s:
-            # The wall clock stands or went back: within a boot collected_at strictly increases.
+        if self._wrong_clock(second):
             self.counters.clock += 1
             self._sampled += 1
             self._outbox.count("clock")
@@ -114,6 +115,22 @@ class Collector:
         ids = await self._outbox.append(rows, sampled, not_due)
         if len(ids) == len(rows):  # the outbox itself drops a second that the process before this one has had
             self._appended(ids, rows)
+
+    def _wrong_clock(self, second: int) -> bool:
+        """True when a sample of this second must not be kept; says it when that begins and when it ends."""
+        fault = ""
+        if not has_time_bytes(second):
+            fault = "is outside the years 2000 to 2099 that a packet can hold"
+        elif self._last_s is not None and second <= self._last_s:
+            # The clock stands or went back: within a boot collected_at strictly increases.
+            fault = f"went back, the last sample is of second {self._last_s}"
+        if fault != self._clock_fault:
+            if fault:
+                log.warning("samples are dropped: the wall clock %s, now second %d", fault, second)
+            else:
+                log.warning("samples are kept again: the wall clock is good, second %d", second)
+            self._clock_fault = fault
+        return fault != ""
 
     def _watch_alarms(self, stale: bool) -> None:
         """Say it when alarm sources fall silent and when they are back: meanwhile flags are 0 and the level is invalid."""

@@ -174,6 +174,9 @@ def _value(value: Any, hint: Any, where: str, faults: list[str]) -> Any:
         return [_struct(entry, inner[0], f"{where}[{n}].", faults) for n, entry in enumerate(value)]
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return _struct(value, hint, f"{where}.", faults)
+    if isinstance(value, str) and "\0" in value:
+        faults.append(f"{where} = {value!r}: a text has no NUL characters")
+        return None
     try:
         return msgspec.convert(value, hint)
     except msgspec.ValidationError as error:

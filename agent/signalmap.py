@@ -101,6 +101,8 @@ def _dbc_sources(path: Path, document: dict[str, Any], faults: list[str]) -> lis
                 faults.append(f"{where}.files: {file}: {error.args[0]}")
             except OSError as error:
                 faults.append(f"{where}.files: {file}: {error.strerror} ({error.filename})")
+            except ValueError as error:  # a character that cannot stand in a path
+                faults.append(f"{where}.files: {file!r}: {error}")
     return sources
 
 

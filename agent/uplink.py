@@ -18,11 +18,12 @@ from agent.clock import Clock
 from agent.core.delivery import Delivery
 from agent.core.editions import EDITIONS
 from agent.core.outage import Outage
-from agent.core.packet import SUCCESS
+from agent.core.packet import SUCCESS, has_time_bytes
 from agent.core.session import REALTIME, REISSUE, Session
 from agent.errors import LinkError
 from agent.links import Link
 from agent.outbox import Fate, NewRow, Row
+from agent.remarks import Remarks
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,7 @@ class Uplink:
         self._tokens = 0.0
         self._tokens_at = 0
         self._outage = Outage(clock.now())
+        self._remarks = Remarks(log)
 
     @property
     def state(self) -> str:
@@ -123,6 +125,8 @@ class Uplink:
         """Connect, serve, connect again, for ever."""
         while True:
             try:
+                if not has_time_bytes(self._wall_s()):
+                    raise LinkError("platform", "login", "the wall clock was never set, and a login holds the time")
                 link = await self._open_link()
             except LinkError as error:
                 self.counters.connect_failures += 1
@@ -172,6 +176,9 @@ class Uplink:
                 await self._handle(event, now, proven)
             self._accept(proven)
             self.counters.noise_bytes, self.counters.bad_bcc = self._session.noise()
+            # A platform that commands and does not read the answers is not listened to: they would pile up here.
+            self._write_waiting(link)
+            await link.drained()
             self._wake.set()
 
     async def _pump(self, link: Link) -> None:
@@ -179,9 +186,7 @@ class Uplink:
             self._wake.clear()
             now = self._clock.now()
             await self._keep_time(link, now)
-            waiting = self._session.data_to_send()
-            if waiting:
-                link.write(waiting)
+            self._write_waiting(link)
             busy = await self._send_rows(link, now) if self._session.state == "logged_in" else False
             await link.drained()
             if busy:
@@ -190,6 +195,11 @@ class Uplink:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._clock.real_s(self._next(now) - now)):
                     await self._wake.wait()
+
+    def _write_waiting(self, link: Link) -> None:
+        waiting = self._session.data_to_send()
+        if waiting:
+            link.write(waiting)
 
     async def _keep_time(self, link: Link, now: int) -> None:
         """Everything that becomes due by itself: session timers, proof by silence, a platform that stopped answering."""
@@ -296,18 +306,19 @@ class Uplink:
         elif kind == "login_failed":
             self.counters.login_failures += 1
             meaning = "no answer" if event[1] is None else self._meaning(event[1])
-            log.warning("login failed answer=%s tries=%s", meaning, event[2])
+            self._remarks.say(now, logging.WARNING, "login failed answer=%s tries=%s", meaning, event[2])
         elif kind == "login_wait":
             self._outage.wait_for_login(event[1])
             raise LinkError("platform", "login", f"three logins failed; next try in {event[1] // 1000} s")
         elif kind == "command":
             self.counters.commands += 1
-            log.warning("command of the platform refused command=%02X", event[1].command)
+            self._remarks.say(now, logging.WARNING, "command of the platform refused command=%02X", event[1].command)
         elif kind == "time":
-            log.info("time of the platform offset_s=%s", "none" if event[1] is None else event[1] - self._wall_s())
+            offset_s = "none" if event[1] is None else event[1] - self._wall_s()
+            self._remarks.say(now, logging.INFO, "time of the platform offset_s=%s", offset_s)
         else:
             self.counters.ignored += 1
-            log.warning("packet of the platform ignored reason=%s", event[1])
+            self._remarks.say(now, logging.WARNING, "packet of the platform ignored reason=%s", event[1])
 
     def _logged_in(self, now: int) -> None:
         log.info("logged in after_s=%d", self._outage.over(now) // 1000)
@@ -322,8 +333,9 @@ class Uplink:
         outcome = self._delivery.answered(command, time_s, good, now)
         if not good:
             self.counters.error_answers += 1
-            log.warning(
-                "report answered with an error answer=%s outcome=%s", self._meaning(flag), outcome and outcome[1]
+            said = outcome[1] if outcome else "no such report"
+            self._remarks.say(
+                now, logging.WARNING, "report answered with an error answer=%s outcome=%s", self._meaning(flag), said
             )
         if outcome is None:
             return
@@ -359,7 +371,8 @@ class Uplink:
         await self._clock.sleep_until(now + self._outage.pause_ms(now, self._random.randrange(1001)))
 
     async def _farewell(self, link: Link) -> None:
-        self._session.logout(self._clock.now(), self._wall_s())
+        if has_time_bytes(self._wall_s()):
+            self._session.logout(self._clock.now(), self._wall_s())
         with contextlib.suppress(LinkError, TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
                 sent = link.write(self._session.data_to_send())

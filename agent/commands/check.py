@@ -65,7 +65,7 @@ def _mapping_faults(path: str) -> list[str]:
         load_mapping(place, vehicle.get("edition", "2016"))
     except ConfigError as error:
         return [f"in {error.file}: {fault}" for fault in error.faults]
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []  # named already: the configuration does not say which mapping
     return []
 

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 NAME = "encode"
 HELP = "print the packets that JSON lines describe, in hexadecimal"
@@ -28,10 +29,13 @@ def run(args: argparse.Namespace) -> int:
     status = 0
     for place, line in _lines(args.packets):
         try:
-            print(packet_from_json(json.loads(line)).hex().upper(), flush=True)
-        except json.JSONDecodeError as error:
+            given = json.loads(line)
+        except (ValueError, RecursionError) as error:  # also a number of thousands of digits, thousands of brackets
             sys.stderr.write(f"tbox: {place}: not JSON: {error}; one packet a line is needed\n")
             status = 1
+            continue
+        try:
+            print(packet_from_json(given).hex().upper(), flush=True)
         except LocalProtocolError as error:
             sys.stderr.write("".join(f"tbox: {place}: {fault}\n" for fault in str(error).splitlines()))
             status = 1
@@ -47,9 +51,16 @@ def _lines(arguments: list[str]) -> Iterator[tuple[str, str]]:
         if argument.lstrip().startswith("{"):
             yield "argument", argument
         elif argument == "-":
-            yield from ((f"line {n}", line) for n, line in enumerate(sys.stdin, 1) if line.strip())
+            yield from _texts(sys.stdin.buffer, "line ")
         elif is_file(argument):
-            with Path(argument).open(encoding="utf-8") as stream:
-                yield from ((f"{argument}:{n}", line) for n, line in enumerate(stream, 1) if line.strip())
+            with Path(argument).open("rb") as stream:
+                yield from _texts(stream, f"{argument}:")
         else:
             raise ConfigError(argument, ["no such file, and no JSON object"])
+
+
+def _texts(stream: BinaryIO, place: str) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(stream, 1):
+        if line.strip():
+            # A byte that is not UTF-8 becomes a character that no key or word holds: the fault is then named as one.
+            yield f"{place}{number}", line.decode("utf-8-sig", "replace")

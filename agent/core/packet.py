@@ -24,6 +24,7 @@ ENCRYPTIONS = b"\x01\x02\x03\x04\x05\xfe\xff"  # of both editions; 6.2
 
 _BEIJING_S = 8 * 3600
 _EPOCH_2000_DAYS = 10957  # days from 1970-01-01 to 2000-01-01
+_CENTURY_DAYS = 36525
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -42,13 +43,17 @@ def _leap(year: int) -> bool:
     return year % 4 == 0  # 2000 to 2099
 
 
+def has_time_bytes(epoch_s: int) -> bool:
+    """Whether Unix second `epoch_s` can be written: 2000 to 2099 in Beijing. A clock that was never set says 1970."""
+    return 0 <= (epoch_s + _BEIJING_S) // 86400 - _EPOCH_2000_DAYS < _CENTURY_DAYS
+
+
 def time_bytes(epoch_s: int) -> bytes:
     """Six time bytes of Unix second `epoch_s` in Beijing time; LocalProtocolError outside 2000 to 2099."""
-    days, second = divmod(epoch_s + _BEIJING_S, 86400)
-    days -= _EPOCH_2000_DAYS
-    if not 0 <= days < 36525:
+    if not has_time_bytes(epoch_s):
         raise LocalProtocolError("time %d is outside the years 2000 to 2099" % epoch_s)
-    cycle, days = divmod(days, 1461)  # four years, the first a leap year
+    days, second = divmod(epoch_s + _BEIJING_S, 86400)
+    cycle, days = divmod(days - _EPOCH_2000_DAYS, 1461)  # four years, the first a leap year
     year = cycle * 4
     if days >= 366:
         more, days = divmod(days - 366, 365)
@@ -138,8 +143,9 @@ class PacketReader:
         packets = []
         at = 0
         end = len(buffer)
+        nearest = [-1] * len(STARTS)
         while True:
-            found = _next_start(buffer, at)
+            found = _next_start(buffer, at, nearest)
             self.noise_bytes += found - at
             at = found
             if end - at < HEADER_SIZE + 1:
@@ -169,13 +175,17 @@ class PacketReader:
         return len(self._buffer)
 
 
-def _next_start(buffer: bytes, at: int) -> int:
-    """Where the next start mark begins; the last byte is kept when it may be half of one."""
-    best = len(buffer)
-    for start in STARTS:
-        found = buffer.find(start, at)
-        if 0 <= found < best:
-            best = found
-    if best == len(buffer) and best > at and buffer[-1:] in (b"#", b"$"):
+def _next_start(buffer: bytes, at: int, nearest: "list[int]") -> int:
+    """Where the next start mark begins; the last byte is kept when it may be half of one.
+
+    `nearest` remembers where each mark was last found: one that is rare must not be searched for again behind each byte.
+    """
+    end = len(buffer)
+    for number, start in enumerate(STARTS):
+        if nearest[number] < at:
+            found = buffer.find(start, at)
+            nearest[number] = found if found >= 0 else end
+    best = min(nearest)
+    if best == end and best > at and buffer[-1:] in (b"#", b"$"):
         best -= 1
     return best

@@ -77,7 +77,7 @@ def fill(spec: Any, names: dict[str, int]) -> Any:
         if spec[:1] == "{" and spec[2:] == "}" and spec[1] in names:
             return names[spec[1]]
         return re.sub(
-            r"\{(\w)(:0?\d*d)?\}",
+            r"\{(\w)(:0?\d?d)?\}",
             lambda match: format(names[match[1]], (match[2] or ":d")[1:]) if match[1] in names else match[0],
             spec,
         )

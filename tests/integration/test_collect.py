@@ -112,3 +112,15 @@ def test_a_wall_clock_that_jumps_ahead_goes_on_from_there(tmp_path):
     assert appended[2] == 3616
     assert counters.clock == 0
     assert total["unaccounted"] == 0
+
+
+def test_a_wall_clock_that_was_never_set_drops_samples_loudly_and_ends_nothing(tmp_path, caplog):
+    appended, counters, total = collected(tmp_path, 30, steps=[(5, -START_S), (15, START_S)])
+    assert appended == [1, 16, 21]
+    assert counters.clock == 10
+    assert total["lost"] == {"clock": 10}
+    assert total["unaccounted"] == 0
+    assert [("dropped" in text, "kept again" in text) for text in caplog.messages if "samples are" in text] == [
+        (True, False),
+        (False, True),
+    ]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -146,3 +147,11 @@ def test_any_dbc_file_is_read_or_refused_with_a_reason(edits: list[tuple[int, in
         reason = "none"
         assert all(dbc.scaling(message, signal) for message in dbc.messages for signal in message.signals)
     assert reason.strip()
+
+
+def test_a_width_of_a_thousand_million_digits_is_no_number_format(tmp_path: Path) -> None:
+    (tmp_path / "car.dbc").write_text(DBC)
+    mapping = tmp_path / "car.toml"
+    mapping.write_text(MAPPING.replace('constant = "{n}"', 'constant = "{n:0999999999d}"'))
+    with pytest.raises(ConfigError):
+        load_mapping(mapping, "2016", cache=False)

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,58 +10,22 @@ from typing import Any
 import can
 import can.interfaces.udp_multicast.utils
 import pytest
+from canbus_parts import Kept, Settings
 
 import agent.canbus
-from agent.canbus import ACKNOWLEDGES, LISTEN_ONLY, CanBus, bus_arguments, interface_fault, open_bus
+from agent.canbus import (
+    ACKNOWLEDGES,
+    LISTEN_ONLY,
+    CanBus,
+    bus_arguments,
+    interface_fault,
+    open_bus,
+)
 from agent.clock import Clock
 from agent.errors import BusError, ConfigError
 
 EXT = 0x80000000
 PATIENCE_S = 20
-
-
-@dataclass(frozen=True)
-class Settings:
-    name: str = "pt"
-    interface: str = "virtual"
-    channel: str | int = "test"
-    bitrate: int | None = None
-    data_bitrate: int | None = None
-    fd: bool = False
-    listen_only: bool = True
-    loop: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Kept:
-    """Takes what a bus keeps, and calls back once `count` frames are there."""
-
-    def __init__(self, count: int = 0, reached: Callable[[], object] = lambda: None) -> None:
-        self.rows: list[tuple[int, int, bytes, int]] = []
-        self.count = count
-        self.reached = reached
-        self.kept = 0
-        self.short = 0
-        self.frames: list[bytes | bytearray] = [b"", b""]
-        self.stamps = [0, 0]
-
-    def keeper(self, bus: int) -> Callable[[int, bytes | bytearray, int], None]:
-        def keep(can_id: int, data: bytes | bytearray, stamp: int) -> None:
-            self.rows.append((bus, can_id, bytes(data), stamp))
-            if len(self.rows) == self.count:
-                self.reached()
-
-        return keep
-
-    def plain(self, bus: int) -> dict[int, tuple[int, int]]:
-        return {0x200: (0, 2), 0x18FEF100 | EXT: (1, 8)}
-
-    def wanted(self, bus: int) -> list[tuple[int, int]]:
-        return [(0x123, 0x800007FF)]
-
-    @property
-    def called(self) -> list[tuple[int, bytes]]:
-        return [(can_id, data) for _, can_id, data, _ in self.rows]
 
 
 class Sleeper:

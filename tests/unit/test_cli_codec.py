@@ -182,3 +182,29 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     out = capsys.readouterr().out
     assert [command for command in COMMANDS if f"    {command}" not in out] == []
+
+
+RUBBISH = {
+    "other bytes": b"\xf5\xff\xfe{\n",
+    "utf-16": "{}".encode("utf-16"),
+    "brackets without end": b"[" * 100_000,
+    "a number of ten thousand digits": b"1" * 10_000,
+}
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH.values(), ids=RUBBISH.keys())
+def test_encode_names_a_line_that_is_no_json_and_goes_on(rubbish: bytes) -> None:
+    lines = rubbish.rstrip(b"\n") + b"\n" + json.dumps(W3["json"]).encode()
+    encoded = tbox("encode", given=lines)
+    assert encoded.returncode == 1
+    assert encoded.stdout == W3["hex"] + "\n"
+    assert "line 1: not JSON" in encoded.stderr
+    assert "Traceback" not in encoded.stderr
+
+
+@pytest.mark.parametrize("command", ["decode", "encode", "explain"])
+def test_a_file_that_cannot_be_read_is_named(command: str) -> None:
+    failed = tbox(command, "/proc/self/mem")  # opens, and fails to be read, for every user
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "Input/output error" in failed.stderr
+    assert "Traceback" not in failed.stderr

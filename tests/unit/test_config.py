@@ -121,3 +121,10 @@ def test_check_digits_are_warned_about_not_enforced():
     assert vin_warning("LTBXTESTX10000001") is None  # the digit for 10
     assert vin_warning("LTBXTEST100000001") is None
     assert "'X'" in str(vin_warning("LTBXTEST110000001"))
+
+
+def test_a_nul_character_is_a_fault_and_not_a_path(tmp_path):
+    faults = faults_of(tmp_path, GOOD.replace("shipped:reference_ev.toml", "a\\u0000b"))
+    assert len(faults) == 1
+    assert "vehicle.mapping" in faults[0]
+    assert "NUL" in faults[0]

@@ -1,6 +1,7 @@
 """The packet and its time, by the printed packets and by hand."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,17 @@ def test_impossible_times_are_refused(data: tuple[int, ...]) -> None:
 def test_a_short_time_is_refused() -> None:
     with pytest.raises(RemoteProtocolError, match="data end inside the time"):
         epoch_of(bytes(5))
+
+
+@pytest.mark.parametrize("noise", [b"#", b"$"])
+def test_a_mark_that_is_not_there_is_searched_for_once_and_not_behind_each_byte(noise: bytes) -> None:
+    searched = 0
+
+    def count(_frame: object, event: str, called: object) -> None:
+        nonlocal searched
+        searched += event == "c_call" and getattr(called, "__name__", "") == "find"
+
+    sys.setprofile(count)
+    PacketReader(4096).feed(noise * 1000)
+    sys.setprofile(None)
+    assert searched < 1000 + 2  # one step a byte for the mark that is there

@@ -1,0 +1,68 @@
+"""What comes from a bus and is no frame: counted, left out, and never the end of the process."""
+
+import asyncio
+import socket
+from random import Random
+
+import can
+import msgpack
+import pytest
+from canbus_parts import Kept, Settings
+
+from agent.canbus import UNREADABLE_IN_A_ROW, CanBus, open_bus
+from agent.clock import Clock
+
+PATIENCE_S = 20
+DATAGRAMS = {
+    "nothing": b"",
+    "a number": msgpack.packb(5),
+    "a list": msgpack.packb([1, 2]),
+    "random bytes": Random(1).randbytes(3000),
+    "other keys": msgpack.packb({"foo": 1}),
+    "a word for an identifier": msgpack.packb({"arbitration_id": "abc", "is_extended_id": False}),
+    "a list for an identifier": msgpack.packb({"arbitration_id": [1]}),
+}
+
+
+@pytest.mark.parametrize("datagram", DATAGRAMS.values(), ids=DATAGRAMS.keys())
+def test_a_strangers_datagram_is_counted_and_the_bus_stays_open(datagram: bytes) -> None:
+    settings = Settings(interface="udp_multicast", channel="239.74.163.78", options={"port": 43178})
+
+    async def run() -> tuple[CanBus, Kept]:
+        loop, reached = asyncio.get_running_loop(), asyncio.Event()
+        kept = Kept(1, lambda: loop.call_soon_threadsafe(reached.set))
+        bus = CanBus(settings, 0, kept, Clock(), Random(1))
+        running = asyncio.create_task(bus.run())
+        async with asyncio.timeout(PATIENCE_S):
+            await bus.is_open.wait()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger, open_bus(settings) as sender:
+                stranger.sendto(datagram, ("239.74.163.78", 43178))
+                sender.send(can.Message(arbitration_id=0x123, is_extended_id=False, data=b"\1\2"))
+                await reached.wait()
+        running.cancel()
+        await asyncio.wait({running})
+        return bus, kept
+
+    bus, kept = asyncio.run(run())
+    assert kept.called == [(0x123, b"\1\2")]
+    assert (bus.unreadable, bus.frames, bus.reopened, bus.problem) == (1, 1, 0, None)
+
+
+def test_an_adapter_that_gives_nothing_but_rubbish_is_opened_again(caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(interface="udp_multicast", channel="239.74.163.79", options={"port": 43179})
+
+    async def run() -> CanBus:
+        bus = CanBus(settings, 0, Kept(), Clock(speed=100), Random(1))
+        running = asyncio.create_task(bus.run())
+        async with asyncio.timeout(PATIENCE_S):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                while bus.reopened == 0:
+                    stranger.sendto(b"rubbish", ("239.74.163.79", 43179))
+                    await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait({running})
+        return bus
+
+    bus = asyncio.run(run())
+    assert bus.unreadable > UNREADABLE_IN_A_ROW
+    assert "in a row what came was no frame" in caplog.text
