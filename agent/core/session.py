@@ -94,8 +94,7 @@ class Session:
         self._iccid = iccid
         self._codes = codes
         self._seal = seal
-        self._heard = bytes(sorted(edition.commands))
-        self._reader = PacketReader(MAX_ANSWER, self._heard)
+        self._reader = PacketReader(MAX_ANSWER)
         self._out: "list[bytes]" = []
         self._serial = 0
         self._failures = 0
@@ -107,7 +106,7 @@ class Session:
     def connected(self, now: int, wall_s: int, serial: int) -> None:
         """A link stands: log in. `serial`: the login's serial of the day, 1..65531 (7.1)."""
         self._go("connected")
-        self._reader = PacketReader(MAX_ANSWER, self._heard)
+        self._reader = PacketReader(MAX_ANSWER)
         self._out = []
         self._serial = serial
         self._login(now, wall_s)
@@ -115,6 +114,7 @@ class Session:
     def lost(self) -> None:
         """The link is gone. A login that it cut short is no failed login: the link's own waiting rules apply."""
         self._go("lost")
+        self._out = []
         self.logged_in_at = None
 
     def logout(self, now: int, wall_s: int) -> None:

@@ -169,7 +169,7 @@ def test_what_is_not_for_us_is_ignored_with_a_reason(logged_in):
         answer(1, 1),  # nobody waits for it
         answer(2, 1, vin=b"LTBTEST0000000099"),
         answer(2, 1, start="2424"),
-        answer(6, 1),  # to a platform logout, which no terminal sends
+        answer(0x55, 1),
         answer(5, 0xFE),  # a platform login, from a platform
     ]
     events = [event for packet in strange for event in logged_in.receive(packet, now=1)]
@@ -197,13 +197,6 @@ def test_noise_between_answers_is_skipped_and_counted(session):
     assert session.receive(b"\x00#\xff" + damaged, now=1) == []
     assert session.receive(LOGIN_OK, now=2) == [("logged_in",)]
     assert session.noise() == (3 + len(damaged), 1)
-
-
-def test_what_follows_a_header_with_a_command_of_no_table_is_heard_at_once(session):
-    session.connected(now=0, wall_s=AT, serial=3)
-    header = answer(0x55, 1)[:22] + b"\x0f\xff"  # announces 4,095 bytes
-    assert session.receive(header + LOGIN_OK, now=1) == [("logged_in",)]
-    assert session.noise() == (len(header), 0)
 
 
 def test_every_transition_leads_to_a_state_that_a_lost_link_ends():
