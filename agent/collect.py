@@ -14,6 +14,7 @@ from agent.core.report import Schedule, encode_report
 from agent.core.sampler import Sampler
 from agent.core.signals import LatestFrames
 from agent.outbox import NewRow
+from agent.outbox_seconds import STEP_S
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +123,12 @@ class Collector:
         if not has_time_bytes(second):
             fault = "is outside the years 2000 to 2099 that a packet can hold"
         elif self._last_s is not None and second <= self._last_s:
-            # The clock stands or went back: within a boot collected_at strictly increases.
-            fault = f"went back, the last sample is of second {self._last_s}"
+            # By a little it jitters: collected_at strictly increases. By more it was set, and a new clock epoch begins.
+            if second >= self._last_s - STEP_S:
+                fault = f"went back, the last sample is of second {self._last_s}"
+            else:
+                self._last_s = None
+                self._schedule.restart()
         if fault != self._clock_fault:
             if fault:
                 log.warning("samples are dropped: the wall clock %s, now second %d", fault, second)

@@ -1,11 +1,9 @@
 """The outbox: every report is a row here before it is sent, until the platform has it and some days longer.
 
 One thread owns an `Outbox` (`outbox_thread.py` gives it an asyncio face). A report costs one fdatasync: what was
-accepted since the last append is committed with the next one. A row is `pending` until `accept` (then `live` or
-`reissued`) or `refuse`; there is no "sending" state to repair after a crash.
-
-When the disk is full, read-only or failing, appends are kept in memory, bounded, and written back in order as soon as
-the disk takes them; callers do not see it. No clock is read here: wall time comes from the callable `wall_s`,
+accepted since the last append is committed with the next one. A row is `pending` until `accept` (then `live` or `reissued`) or
+`refuse`; there is no "sending" state to repair after a crash. When the disk refuses, appends are kept in memory, bounded, and
+written back in order as soon as it takes them; callers do not see it. No clock is read here: wall time comes from `wall_s`,
 monotonic time as the argument `now` (ms).
 """
 
@@ -24,6 +22,7 @@ from agent import outbox_file, outbox_ledger, outbox_space
 from agent.errors import OutboxError
 from agent.outbox_file import Stored
 from agent.outbox_memory import Append, NewRow, Row, Verdict, Waiting
+from agent.outbox_seconds import CLOCK_HIGH, Seconds
 
 __all__ = ["Fate", "NewRow", "Outbox", "Row"]
 
@@ -85,13 +84,13 @@ class Outbox:
         self._boot_stored = False
         self._next_id = stored.last_id + 1
         self._stored_id = stored.last_id
-        # Within a boot of the machine no second may come twice, also not from the process before this one.
-        same_boot = kernel_boot != "" and stored.last_kernel_boot == kernel_boot
-        self._last_second = stored.last_second if same_boot else None
-        self._late = False  # the newest sample was not later than the one before
         self._meta = stored.meta
         self._meta_changed: set[str] = set()
         self._waiting = Waiting()
+        # Within a boot of the machine no second may come twice, also not from the process before this one.
+        same_boot = kernel_boot != "" and stored.last_kernel_boot == kernel_boot
+        self._seconds = Seconds(stored.last_second if same_boot else None, self._meta, self._stored_from)
+        self._admitted = True  # the newest second was
         self._lost: dict[str, int] = {}
         self._group_since: int | None = None
         self._changed_rows = 0
@@ -134,8 +133,8 @@ class Outbox:
         """Store the rows and what was counted since the last append in one transaction; give the ids.
 
         `sampled` is the number of seconds since the last append, those of `rows` included; `not_due` of them gave no
-        row. A second not later than the last one is not stored but counted as lost, reason `clock`, and has no id in
-        the result. The parts of one second belong into one call.
+        row. A second that may not be stored (`Seconds`) is counted as lost, reason `clock`, and has no id in the
+        result. The parts of one second belong into one call.
         """
         kept = self._admit(rows)
         self._waiting.appends.append(Append(kept, sampled, not_due, self._lost))
@@ -146,20 +145,23 @@ class Outbox:
     def _admit(self, rows: Iterable[NewRow]) -> list[Row]:
         kept: list[Row] = []
         for new in rows:
-            second = new.collected_at
             if new.part == 1:
-                was_late = self._late
-                self._late = second is not None and self._last_second is not None and second <= self._last_second
-                if self._late:
+                self._admitted = self._seconds.admit(new.collected_at)
+                if not self._admitted:
                     self.count("clock")
-                elif second is not None:
-                    self._last_second = second
-                if self._late and not was_late:
-                    log.warning("samples dropped: second=%s is not later than last=%s", second, self._last_second)
-            if not self._late:
+            if self._admitted:
                 kept.append(Row(self._next_id, self.boot, *msgspec.structs.astuple(new)))
                 self._next_id += 1
         return kept
+
+    def _stored_from(self, second: int) -> set[int]:
+        """Collection times from `second` on; reads all rows, for the rare moment when a clock was set back."""
+        self._meta_changed.add(CLOCK_HIGH)
+        seconds = {row.collected_at for row in self._waiting.rows()}
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):  # a disk that refuses is the append's own business
+                seconds |= outbox_ledger.seconds_from(self._db, second)
+        return {at for at in seconds if at is not None and at >= second}
 
     def batch(self, limit: int, after_id: int = 0, skip: Container[int] = ()) -> list[Row]:
         """Give up to `limit` pending rows with an id above `after_id`, oldest first, without those in `skip`."""
@@ -191,9 +193,8 @@ class Outbox:
 
     def refuse(self, ids: Iterable[int], flag: int) -> None:
         """Note that the platform refused the rows for good with this response flag; committed as `accept` is."""
-        for row_id in ids:
-            if 0 < row_id < self._next_id:
-                self._waiting.verdicts.setdefault(row_id, Verdict("refused", flag))
+        for row_id in (number for number in ids if 0 < number < self._next_id):
+            self._waiting.verdicts.setdefault(row_id, Verdict("refused", flag))
 
     def retry_refused(self) -> int:
         """Make every refused row pending again; give their number."""
@@ -207,7 +208,7 @@ class Outbox:
             return 0
 
     def tick(self, now: int) -> int | None:
-        """Commit verdicts as a group if they are many or old; give the `now` at which to call again, if any."""
+        """Commit verdicts as a group if they are many or old; the `now` at which to call again, if any."""
         verdicts = self._waiting.verdicts
         if len(verdicts) <= FEW or self._failing:
             self._group_since = None

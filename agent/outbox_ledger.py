@@ -101,3 +101,8 @@ def _total(boots: list[dict[str, Any]]) -> dict[str, Any]:
     total["lost"] = lost
     total["unaccounted"] = _unaccounted(total)
     return total
+
+
+def seconds_from(db: sqlite3.Connection, second: int) -> set[int | None]:
+    """Collection times of all rows from `second` on; reads the whole table."""
+    return {at for (at,) in db.execute("SELECT collected_at FROM rows WHERE collected_at >= ?", (second,))}

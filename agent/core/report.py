@@ -53,6 +53,10 @@ class Schedule:
         self.period_ms = period_ms
         self._next: int | None = None
 
+    def restart(self) -> None:
+        """The grid's clock was set: the next sample is a report, and the grid begins anew with it."""
+        self._next = None
+
     def due(self, now: int) -> bool:
         """True when the sample taken at `now` (monotonic ms on the sampling grid) is to be reported."""
         if self._next is None:

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from outbox_rows import START, Wall, new_row, open_outbox
 
 from agent.outbox import Fate, Outbox
+from agent.outbox_seconds import STEP_S
 
 KEEP_DAYS = 7
 REISSUE_DAYS = 3
@@ -33,6 +34,8 @@ class Model:
         self.boot = 1
         self.next_id = 1
         self.last: int | None = None
+        self.high: int | None = None  # the newest second before the clock was set back
+        self.taken: set[int] | None = set()  # seconds of earlier epochs; None: to be looked up at the next append
         self.ignored = 0
 
     def move(self, row: dict[str, Any], state: str) -> None:
@@ -40,6 +43,18 @@ class Model:
             self.ledger[row["boot"]][row["state"]] -= 1
             self.ledger[row["boot"]][state] += 1
         row["state"] = state
+
+    def admits(self, second: int) -> bool:
+        """Whether the outbox stores a sample of this second, which then is its newest."""
+        if self.last is not None and second < self.last - STEP_S:
+            self.high = max(self.last, self.last if self.high is None else self.high)
+            self.last = self.taken = None
+        if self.taken is None:
+            self.taken = {row["second"] for row in self.rows.values() if row["second"] >= second}
+        if (self.last is not None and second <= self.last) or second in self.taken:
+            return False
+        self.last = second
+        return True
 
     def commit(self, wall_s: int) -> None:
         """Apply what was buffered, as every committed append does."""
@@ -85,29 +100,37 @@ class OutboxMachine(RuleBasedStateMachine):
         rows, expected = [], []
         for gap in gaps:
             second += gap
+            admitted = model.admits(second)
             for part in range(1, parts + 1):
                 rows.append(new_row(second, part, bodies))
-                expected.append((second, part))
-        ids = self.outbox.append(rows, sum(gaps), sum(gaps) - len(gaps))
-        assert ids == list(range(model.next_id, model.next_id + len(rows)))
+                if admitted:
+                    expected.append((second, part))
+        dropped = len(gaps) - len(expected) // parts
+        sampled = max(len(gaps), sum(gaps))
+        ids = self.outbox.append(rows, sampled, sampled - len(gaps))
+        assert ids == list(range(model.next_id, model.next_id + len(expected)))
         if gaps:
             ledger = model.ledger.setdefault(model.boot, Counter())
-            ledger.update(sampled=sum(gaps), not_due=sum(gaps) - len(gaps), pending=len(gaps))
+            ledger.update(sampled=sampled, not_due=sampled - len(gaps), pending=len(gaps) - dropped, lost=dropped)
         for row_id, (second, part) in zip(ids, expected, strict=True):
             model.rows[row_id] = {
                 "boot": model.boot, "second": second, "part": part, "bodies": bodies, "state": "pending",
                 "flag": None, "proven_at": None,
             }  # fmt: skip
-        model.next_id += len(rows)
-        model.last = second if gaps else model.last
+        model.next_id += len(expected)
         model.commit(self.wall.s)
 
-    @rule(back=st.integers(0, 5))
-    def append_a_second_that_was_there(self, back: int) -> None:
+    @rule(back=st.integers(0, STEP_S))
+    def append_while_the_clock_jitters(self, back: int) -> None:
         if self.model.last is not None:
             assert self.outbox.append([new_row(self.model.last - back)], 1, 0) == []
             self.model.ledger.setdefault(self.model.boot, Counter()).update(sampled=1, lost=1)
             self.model.commit(self.wall.s)
+
+    @rule(back=st.integers(STEP_S + 1, 60))
+    def append_after_the_clock_was_set_back(self, back: int) -> None:
+        if self.model.last is not None:
+            self.append(gaps=[-back], parts=1, bodies=b"epoch")
 
     @rule(which=some, fate=st.sampled_from(["live", "reissued"]))
     def accept(self, which: list[int], fate: Fate) -> None:
@@ -185,6 +208,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.model.boot = max(self.model.ledger, default=0) + 1
         self.model.next_id = max(self.model.rows, default=0) + 1
         self.model.last = self.model.rows[max(self.model.rows)]["second"] if self.model.rows else None
+        behind = None not in (self.model.last, self.model.high) and self.model.high > self.model.last
+        self.model.taken = None if behind else set()
         self.start()
 
     @rule(limit=st.integers(0, 10), after=st.integers(0, 12), skip=some)

@@ -151,6 +151,16 @@ def test_a_second_not_later_than_the_last_is_not_stored_and_counted(outbox: Outb
     assert outbox.stats()["total"]["unaccounted"] == 0
 
 
+def test_a_clock_set_back_begins_an_epoch_that_repeats_no_stored_second(path: Path) -> None:
+    with closing(open_outbox(path)) as outbox:
+        outbox.append([new_row(1000), new_row(1010), new_row(1020)], 3, 0)
+        assert outbox.append([new_row(1009), new_row(1010), new_row(1011)], 3, 0) == [4, 5]
+        assert total(outbox)["lost"] == {"clock": 1}
+    with closing(open_outbox(path)) as outbox:  # and no later process does
+        assert outbox.append([new_row(1019), new_row(1020), new_row(1021)], 3, 0) == [6, 7]
+        assert outbox.stats()["total"]["unaccounted"] == 0
+
+
 def test_a_restart_in_the_same_boot_of_the_machine_repeats_no_second(path: Path) -> None:
     with closing(open_outbox(path)) as outbox:
         outbox.append([new_row(7)], 1, 0)
