@@ -97,7 +97,7 @@ class Uplink:
         self._random = random
         self._time_sync = time_sync
         self._wake = asyncio.Event()
-        self._live: deque[tuple[int, NewRow]] = deque()
+        self._live: deque[tuple[int, NewRow]] = deque(maxlen=64)  # what drops out is found by the next rescan
         self._backlog: deque[Row] = deque()  # read from the outbox, not sent yet
         self._cursor = 0  # last backlog row read on this link
         self._exhausted = False  # nothing pending behind the cursor
@@ -267,8 +267,8 @@ class Uplink:
             self._send(link, row_id, row, REALTIME if fresh else REISSUE, now)
 
     def _send(self, link: Link, row_id: int, row: Row | NewRow, command: int, now: int) -> None:
-        if row.collected_at is None:
-            return  # provisional: it leaves when its true time is known
+        if row.collected_at is None or not has_time_bytes(row.collected_at):
+            return  # provisional, or of a clock that was never set: no packet can hold it
         start = EDITIONS[row.edition].start
         packet = self._session.report(command, start, row.vin.encode(), row.collected_at, row.bodies, now)
         self._delivery.sent(row_id, command, row.collected_at, link.write(packet), now)

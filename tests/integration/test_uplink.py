@@ -223,6 +223,18 @@ def test_the_newest_row_of_a_session_is_live_and_all_before_it_reissues(tmp_path
     assert (total["live"], total["reissued"]) == (1, 1)
 
 
+def test_a_row_of_a_clock_that_was_never_set_stops_nobody(tmp_path):
+    async def run():
+        async with bench(tmp_path, POLICIES["annex-b"]) as parts:
+            stray = NewRow(0, 60, "2016", VIN, 1, body(0))  # 1970, from an outbox that somebody kept
+            parts.uplink.appended(await parts.outbox.append([stray], 1, 0), [stray])
+            await parts.append(0, 3)
+            await parts.done(3)
+
+    asyncio.run(run())
+    assert (totals(tmp_path)["pending"], judged(tmp_path, 3).received) == (1, 3)
+
+
 def test_a_stranger_on_the_port_that_never_answers_keeps_everything_pending(tmp_path):
     async def run():
         with closing(socket.create_server(("127.0.0.1", 0))) as stranger:
