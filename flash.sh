@@ -73,7 +73,7 @@ check_machine() {
 
 # A system's own Python: the service does not see one in somebody's home.
 find_python() {
-    fits='import sys; v = sys.version_info[:2]; home = sys.base_prefix.startswith(("/home/", "/root/"))
+    fits='import sys; v = sys.version_info[:2]; home = sys.base_prefix.startswith(("/home", "/root"))
 print("%d.%d" % v); sys.exit(home or not (3, 11) <= v <= (3, 13))'
     for python in ${TBOX_PYTHON:-/usr/bin/python3 /usr/local/bin/python3 python3.13 python3.12 python3.11} ''; do
         if [ -n "$python" ] && version=$("$python" -c "$fits" 2>/dev/null); then break; fi
