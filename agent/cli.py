@@ -6,6 +6,7 @@ Exit: 0 done, 1 failed, 2 wrong use or configuration, 130 interrupted.
 """
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
@@ -52,8 +53,7 @@ def run_program(name: str, description: str, package: str, commands: Sequence[st
         status: int = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python would complain once more when it flushes stdout at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -63,8 +63,16 @@ def run_program(name: str, description: str, package: str, commands: Sequence[st
     except OSError as error:
         # A file that the command was told to read or write, or stdout on a full disk.
         sys.stderr.write(f"{name}: {error.filename or 'reading or writing'}: {error.strerror or error}\n")
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        _give_up_stdout()
         return 1
     return status
+
+
+def _give_up_stdout() -> None:
+    """Let what stdout could not take go nowhere: Python would complain once more, and change the exit status, at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(

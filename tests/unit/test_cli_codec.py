@@ -214,6 +214,8 @@ def test_a_file_that_cannot_be_read_is_named(command: str) -> None:
 def test_a_closed_or_full_output_is_no_traceback(where: str, tmp_path: Path) -> None:
     said = tmp_path / "said"
     line = f'"$0" -m agent.cli decode {W3["hex"]} 2>"$1" {where}; echo $?'
-    result = subprocess.run(["sh", "-c", line, sys.executable, str(said)], capture_output=True, check=False, timeout=60)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # as a shell starts it
+    command = ["sh", "-c", line, sys.executable, str(said)]
+    result = subprocess.run(command, capture_output=True, check=False, timeout=60, env=buffered)
     assert int(result.stdout.splitlines()[-1]) == (1 if "full" in where else 0)
     assert "Traceback" not in said.read_text() + result.stderr.decode()
