@@ -252,11 +252,11 @@ class CanBus:
             can_id = message.arbitration_id
             if message.is_extended_id:
                 can_id |= EXTENDED
-            try:
-                slot, length = plain[can_id]
-            except KeyError:
+            place = plain.get(can_id)  # not by KeyError: most identifiers of a real bus are not wanted
+            if place is None:
                 keep(can_id, message.data, stamp())
                 continue
+            slot, length = place
             data = message.data
             if len(data) < length:
                 latest.short += 1
