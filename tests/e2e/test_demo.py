@@ -19,8 +19,11 @@ def test_a_pipeline_gets_lines_a_verdict_and_an_exit_code(tmp_path):
     done = subprocess.run([*DEMO, *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert sum(" realtime " in line for line in lines) >= 2  # one before the outage, one behind it
-    assert sum(" reissue " in line for line in lines) >= 2
+    kinds = [line.split()[1] for line in lines if " realtime " in line or " reissue " in line]
+    # Live before the outage, what it held back, live again; how many before it depends on how fast the machine starts.
+    assert kinds[0] == kinds[-1] == "realtime"
+    assert kinds.count("reissue") >= 2
+    assert len(kinds) >= 5
     table = dict(line.rsplit(maxsplit=1) for line in lines if len(line.split()) >= 2)
     assert table["lost"] == "0"
     assert table["verdict"] == "good"
