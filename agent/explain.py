@@ -87,7 +87,7 @@ class _Header:
 
 def _header(rows: Rows) -> _Header:
     raw = rows.data
-    if len(raw) > 1 and raw[:2] not in STARTS:
+    if len(raw) > 1 and raw[:2] not in STARTS.values():
         raise RemoteProtocolError("no start mark ## or $$", "6.2", 0, raw)
     edition = BY_START.get(raw[:2])
     rows.text(_START, "", "6.2", "edition", edition.name if edition is not None else "")

@@ -19,7 +19,7 @@ from agent.errors import ConfigError
 _SINGLE_DIGIT = re.compile(r"0x([0-9A-F])(?![0-9A-F])", re.IGNORECASE)
 _DRESS = re.compile(r"0x|\\x|[\s,:;\[\](){}<>'\"|_-]", re.IGNORECASE)
 _NOT_HEX = re.compile(r"[^0-9A-Fa-f]")
-_MARKS = tuple(start.hex() for start in STARTS)
+_MARKS = tuple(start.hex() for start in STARTS.values())
 _BEFORE_DATA = HEADER_SIZE + 1  # bytes of a packet beside its data unit
 
 
@@ -107,7 +107,7 @@ def _bytes(digits: str) -> bytes:
 
 def _packet_size(data: bytes, at: int) -> int | None:
     """Bytes of the packet that begins at `at`; None where none does or its length is not there yet."""
-    if data[at : at + 2] not in STARTS or len(data) < at + HEADER_SIZE:
+    if data[at : at + 2] not in STARTS.values() or len(data) < at + HEADER_SIZE:
         return None
     return _BEFORE_DATA + int.from_bytes(data[at + HEADER_SIZE - 2 : at + HEADER_SIZE], "big")
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.dataunit import TIME_SIZE, DataUnit, decode_data_unit, encode_data_unit
 from agent.core.edition import Command, Edition
-from agent.core.editions import BY_START, EDITIONS, START_OF
+from agent.core.editions import BY_START, EDITIONS
 from agent.core.errors import LocalProtocolError, RemoteProtocolError
-from agent.core.packet import COMMAND, HEADER_SIZE, PLAIN, Packet, build_packet, epoch_of, time_bytes
+from agent.core.packet import COMMAND, HEADER_SIZE, PLAIN, STARTS, Packet, build_packet, epoch_of, time_bytes
 from agent.jsonrows import Faults, layout_from_json, layout_to_json
 from agent.jsonvalues import bytes_of, did_you_mean, hex_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BEIJING = timezone(timedelta(hours=8))
 VIN_SIZE = 17
-_EDITION_OF = {start: name for name, start in START_OF.items()}
+_EDITION_OF = {start: name for name, start in STARTS.items()}
 _HEADER_KEYS = ("edition", "command", "response", "vin", "encryption", "collected_at")
 _REMARKS = ("bcc_ok", "bcc", "error", "note")  # what decoding adds beside the content
 
@@ -107,10 +107,10 @@ def packet_from_json(given: Any) -> bytes:
         raise LocalProtocolError(f"{given!r}: an object is needed")
     if list(given) == ["error"]:
         raise LocalProtocolError("describes no packet: it is the report of one that could not be decoded")
-    start = START_OF.get(str(given.get("edition")))
+    start = STARTS.get(str(given.get("edition")))
     if start is None:
         said = repr(given["edition"]) if "edition" in given else "missing"
-        raise LocalProtocolError(f"edition: {said}; allowed: {', '.join(map(repr, START_OF))}")
+        raise LocalProtocolError(f"edition: {said}; allowed: {', '.join(map(repr, STARTS))}")
     edition = EDITIONS.get(given["edition"])
     command = _command(edition, given.get("command", 0), faults)
     response = _byte(given, "response", faults)

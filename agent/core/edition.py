@@ -1,10 +1,14 @@
 """What an edition of GB/T 32960.3 consists of: tables only. A new edition is a new module that makes one `Edition`."""
 
-from agent.core.packet import COMMAND
+from agent.core.packet import COMMAND, STARTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from agent.core.field import Layout
+
+SIGNATURE = 0xFF  # the body type that marks the signature
 
 
 class Command:
@@ -36,34 +40,65 @@ class Command:
 
 
 class Edition:
-    """All tables of one edition; `bodies` by type id, `commands` by command id, `responses` by flag, `encryptions` by code."""
+    """All tables of one edition.
+
+    `bodies` by type id, `commands` by command id, `parameters` by parameter id, `responses` by flag, `encryptions` by code.
+    `signature`: the block behind the last body, type FF, where the edition has one. `declared`: bodies of the maker's own by
+    type id, 80 to FE; one that is not declared is bytes, `user_body`. `split`: (type of the body that spreads over packets,
+    cells in one packet), or None. `login_retry_s`: from an unanswered login to the next. `long_answers`: a terminal's answer
+    keeps the whole data unit of the command and changes only the time; else it keeps the time and nothing else (annex B).
+    """
 
     def __init__(
         self,
         name: str,
-        start: bytes,
         bodies: "dict[int, Layout]",
         user_body: "Layout",
         commands: "dict[int, Command]",
+        parameters: "dict[int, Any]",
         responses: "dict[int, str]",
         encryptions: "dict[int, str]",
         split: "tuple[int, int] | None",
         login_retry_s: int,
+        long_answers: bool,
+        signature: "Layout | None" = None,
+        declared: "dict[int, Layout] | None" = None,
     ) -> None:
         self.name = name
-        self.start = start
+        self.start = STARTS[name]
         self.bodies = bodies
         self.user_body = user_body
         self.commands = commands
+        self.parameters = parameters
         self.responses = responses
         self.encryptions = encryptions
-        self.login_retry_s = login_retry_s  # from an unanswered login to the next one
-        self.split = split  # (type of the body that spreads over packets, cells in one packet), or None
+        self.split = split
+        self.login_retry_s = login_retry_s
+        self.long_answers = long_answers
+        self.signature = signature
+        self.declared = declared or {}
         self.body_types = {layout.name: type_id for type_id, layout in bodies.items()}
         self.command_ids = {command.name: command_id for command_id, command in commands.items()}
 
     def body(self, type_id: int) -> "Layout | None":
         """The layout of a body type; None where neither layout nor length is known (such a body cannot be skipped)."""
-        if 0x80 <= type_id <= 0xFE:
-            return self.user_body
-        return self.bodies.get(type_id)
+        if 0x80 <= type_id < SIGNATURE:
+            return self.declared.get(type_id, self.user_body)
+        return self.signature if type_id == SIGNATURE else self.bodies.get(type_id)
+
+    def with_declared(self, declared: "dict[int, Layout]") -> "Edition":
+        """This edition with bodies of the maker's own (7.2.3.8), by type id 80 to FE."""
+        return Edition(
+            self.name,
+            self.bodies,
+            self.user_body,
+            self.commands,
+            self.parameters,
+            self.responses,
+            self.encryptions,
+            self.split,
+            self.login_retry_s,
+            self.long_answers,
+            self.signature,
+            declared,
+        )

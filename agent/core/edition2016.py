@@ -264,7 +264,6 @@ PARAMETER_LIST = Layout("parameters", (Parameters("parameters", PARAMETERS),), "
 
 EDITION = Edition(
     name="2016",
-    start=b"##",
     bodies={
         1: VEHICLE,
         2: DRIVE_MOTORS,
@@ -294,10 +293,12 @@ EDITION = Edition(
             clause="B.4",
         ),
         0x81: Command("parameter_set", True, PARAMETER_LIST, clause="B.4"),
-        0x82: Command("control", True, Layout("control", (Control(),), "B.4"), clause="B.4"),
+        0x82: Command("control", True, Layout("control", (Control(3),), "B.4"), clause="B.4"),
     },
+    parameters=PARAMETERS,
     responses={1: "success", 2: "error", 3: "VIN duplicate", 0xFE: "command"},
     encryptions={1: "none", 2: "RSA", 3: "AES-128", 0xFE: "abnormal", 0xFF: "invalid"},
     split=(8, 200),
     login_retry_s=60,
+    long_answers=True,
 )

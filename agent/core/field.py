@@ -8,6 +8,7 @@ Kinds of row, each with `encode(value, strict) -> bytes` and `decode(data, offse
 * `Field`  one integer
 * `Items`  a count, then that many integers or groups
 * `Text`   fixed-width ASCII
+* `Time`   six time bytes
 * `Blob`   a length, then bytes
 * `Layout` rows in order, a body or a group; kinds with ``spread = True`` read and write several names of their layout
 """
@@ -101,23 +102,45 @@ class Field:
 
 
 class Text:
-    """`size` ASCII bytes; the value is bytes of exactly that size (shorter ones are padded with zeros when sent)."""
+    """`size` ASCII bytes; the value is bytes of exactly that size (shorter ones are padded, with zeros as a rule, when sent)."""
 
     spread = False
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, pad: bytes = b"\x00") -> None:
         self.name = name
         self.size = size
+        self.pad = pad
 
     def encode(self, value: bytes, _strict: bool) -> bytes:
         if len(value) > self.size:
             raise FieldError(self.name + " (length)", len(value), 0, self.size)
-        return bytes(value) + bytes(self.size - len(value))
+        return bytes(value) + self.pad * (self.size - len(value))
 
     def decode(self, data: bytes, offset: int) -> "tuple[bytes, int]":
         end = offset + self.size
         if end > len(data):
             raise _ends(self.name, "7.1", offset, data)
+        return bytes(data[offset:end]), end
+
+
+class Time:
+    """Six time bytes (6.4) among the rows; the value is those bytes, whether or not they are a time that exists."""
+
+    spread = False
+    size = 6
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def encode(self, value: bytes, _strict: bool) -> bytes:
+        if len(value) != self.size:
+            raise FieldError(self.name + " (length)", len(value), self.size, self.size)
+        return bytes(value)
+
+    def decode(self, data: bytes, offset: int) -> "tuple[bytes, int]":
+        end = offset + self.size
+        if end > len(data):
+            raise _ends(self.name, "6.4", offset, data)
         return bytes(data[offset:end]), end
 
 

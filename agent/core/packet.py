@@ -18,7 +18,8 @@ MAX_DATA_UNIT = 65531  # bytes; GB/T 32960.3-2016, 6.2, table 2
 COMMAND = 0xFE  # response flag of a packet that is a command, not an answer
 SUCCESS = 0x01
 PLAIN = 0x01  # encryption: none
-STARTS = (b"##", b"$$")
+STARTS = {"2016": b"##", "2025": b"$$"}  # by edition; 6.2
+_MARKS = tuple(STARTS.values())
 RESPONSES = b"\x01\x02\x03\x04\x05\x06\x07\xfe"  # response flags of both editions; 6.3.2
 ENCRYPTIONS = b"\x01\x02\x03\x04\x05\xfe\xff"  # of both editions; 6.2
 
@@ -103,7 +104,7 @@ class Packet:
         if len(raw) < HEADER_SIZE + 1:
             raise RemoteProtocolError("packet of %d bytes; the shortest has 25" % len(raw), "6.2", len(raw), raw)
         self.start = bytes(raw[:2])
-        if self.start not in STARTS:
+        if self.start not in _MARKS:
             raise RemoteProtocolError("no start mark ## or $$", "6.2", 0, raw)
         size = unpack_from(">H", raw, 22)[0]
         if size > MAX_DATA_UNIT:
@@ -143,7 +144,7 @@ class PacketReader:
         packets = []
         at = 0
         end = len(buffer)
-        nearest = [-1] * len(STARTS)
+        nearest = [-1] * len(_MARKS)
         while True:
             found = _next_start(buffer, at, nearest)
             self.noise_bytes += found - at
@@ -181,7 +182,7 @@ def _next_start(buffer: bytes, at: int, nearest: "list[int]") -> int:
     `nearest` remembers where each mark was last found: one that is rare must not be searched for again behind each byte.
     """
     end = len(buffer)
-    for number, start in enumerate(STARTS):
+    for number, start in enumerate(_MARKS):
         if nearest[number] < at:
             found = buffer.find(start, at)
             nearest[number] = found if found >= 0 else end

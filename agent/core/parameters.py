@@ -41,6 +41,44 @@ class Codes:
         return {"codes": codes, "code_length": length}, end
 
 
+class PackCodes:
+    """Packs and their codes in a 2025 login (7.1): count of management systems, packs of each, a code of 24 bytes a pack.
+
+    Values: `packs`, a list of counts; `codes`, a list of bytes, in the order of the management systems.
+    """
+
+    spread = True
+    name = "codes"
+    size = 24
+
+    def __init__(self) -> None:
+        self.count = Field("management_systems", U8, lo=0, hi=20, sentinel=False)
+        self.packs = Field("packs", U8, lo=0, hi=50, sentinel=False)
+
+    def encode(self, values: "dict[str, Any]", strict: bool) -> bytes:
+        packs = values["packs"]
+        codes = values["codes"]
+        if len(codes) != sum(packs):
+            raise FieldError("codes (number)", len(codes), sum(packs), sum(packs))
+        for code in codes:
+            if len(code) != self.size:
+                raise FieldError("codes (length)", len(code), self.size, self.size)
+        counts = [self.packs.encode(count, strict) for count in packs]
+        return self.count.encode(len(packs), strict) + b"".join(counts) + b"".join(codes)
+
+    def decode(self, data: bytes, offset: int) -> "tuple[dict[str, Any], int]":
+        count, offset = self.count.decode(data, offset)
+        packs = []
+        for _ in range(count):
+            number, offset = self.packs.decode(data, offset)
+            packs.append(number)
+        end = offset + sum(packs) * self.size
+        if end > len(data):
+            raise RemoteProtocolError("data end inside codes", "7.1", offset, data)
+        codes = [bytes(data[at : at + self.size]) for at in range(offset, end, self.size)]
+        return {"packs": packs, "codes": codes}, end
+
+
 class Parameters:
     """A count, then that many parameters: id, value (annex B). Value: a list of (id, int or bytes).
 
@@ -115,9 +153,9 @@ class Control:
     spread = True
     name = "control"
 
-    def __init__(self) -> None:
+    def __init__(self, highest_level: int) -> None:
         self.command = Field("control", U8, lo=1, hi=0xFE, sentinel=False)
-        self.level = Field("level", U8, lo=0, hi=4)
+        self.level = Field("level", U8, lo=0, hi=highest_level)
 
     def encode(self, values: "dict[str, Any]", strict: bool) -> bytes:
         head = self.command.encode(values["control"], strict)

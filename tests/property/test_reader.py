@@ -14,7 +14,7 @@ MAX_UNIT = 300
 PACKETS = st.lists(
     st.builds(
         build_packet,
-        st.sampled_from(STARTS),
+        st.sampled_from(sorted(STARTS.values())),
         st.integers(0, 255),
         st.sampled_from(RESPONSES),
         st.binary(min_size=17, max_size=17),
@@ -34,7 +34,7 @@ LOUD = st.lists(
         st.sampled_from([b"#", b"$", b"##", b"$$", b"#$", b"###"]),
         st.builds(
             lambda start, vin, size: start + b"\x02\xfe" + vin + b"\x01" + size.to_bytes(2, "big"),
-            st.sampled_from(STARTS),
+            st.sampled_from(sorted(STARTS.values())),
             st.binary(min_size=17, max_size=17),
             st.integers(0, 65535),
         ),
