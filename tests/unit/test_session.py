@@ -3,6 +3,8 @@
 import pytest
 
 from agent.core.edition2016 import EDITION
+from agent.core.edition2016 import EDITION as EDITION_2016
+from agent.core.edition2025 import EDITION as EDITION_2025
 from agent.core.packet import Packet, epoch_of
 from agent.core.session import LOGIN_TRIES, TRANSITIONS, Session, SessionSettings
 
@@ -13,6 +15,7 @@ LOGIN = bytes.fromhex(
 LOGIN_OK = bytes.fromhex("232301014C54425445535430303030303030303232010006120A1E10240079")
 VIN = b"LTBTEST0000000022"
 ICCID = b"89860000000000000022"
+LOGIN_VALUES = {"iccid": ICCID, "codes": [b"1"], "code_length": 1}
 AT = epoch_of(bytes((0x12, 0x0A, 0x1E, 0x10, 0x24, 0x00)))
 
 
@@ -27,14 +30,25 @@ def answer(command: int, flag: int, unit: str = "", vin: bytes = VIN, start: str
 
 @pytest.fixture
 def session() -> Session:
-    return Session(EDITION, VIN, ICCID, [b"1"], SessionSettings())
+    return Session(EDITION, VIN, LOGIN_VALUES, SessionSettings())
 
 
 @pytest.fixture
 def logged_in(session: Session) -> Session:
     session.connected(now=0, wall_s=AT, serial=3)
     session.data_to_send()
-    assert session.receive(LOGIN_OK, now=100) == [("logged_in",)]
+    assert session.receive(LOGIN_OK, now=100, wall_s=AT) == [("logged_in",)]
+    return session
+
+
+def spoken_to(edition) -> Session:
+    """A session of either edition that is logged in."""
+    start = edition.start.hex()
+    login = LOGIN_VALUES if edition is EDITION_2016 else {"iccid": ICCID, "packs": [], "codes": []}
+    session = Session(edition, VIN, login, SessionSettings())
+    session.connected(now=0, wall_s=AT, serial=1)
+    assert session.receive(answer(1, 1, start=start), now=0, wall_s=AT) == [("logged_in",)]
+    session.data_to_send()
     return session
 
 
@@ -55,7 +69,7 @@ def test_a_link_is_greeted_with_the_printed_login(session):
 )
 def test_every_shape_of_a_good_answer_logs_in(session, shape):
     session.connected(now=0, wall_s=AT, serial=3)
-    assert session.receive(shape, now=5) == [("logged_in",)]
+    assert session.receive(shape, now=5, wall_s=AT) == [("logged_in",)]
     assert session.logged_in_at == 5
 
 
@@ -88,7 +102,7 @@ def test_three_logins_in_vain_mean_the_long_wait(session):
 def test_a_refused_login_is_a_failed_one_and_waits_its_minute(session, flag):
     session.connected(now=0, wall_s=AT, serial=1)
     session.data_to_send()
-    assert session.receive(answer(1, flag), now=10) == [("login_failed", flag, 1)]
+    assert session.receive(answer(1, flag), now=10, wall_s=AT) == [("login_failed", flag, 1)]
     assert session.data_to_send() == b""
     assert session.deadline() == 60_000
     assert session.handle_timeout(now=60_000, wall_s=AT, serial=2) == []
@@ -97,7 +111,10 @@ def test_a_refused_login_is_a_failed_one_and_waits_its_minute(session, flag):
 
 def test_two_answers_to_one_login_are_one_failure(session):
     session.connected(now=0, wall_s=AT, serial=1)
-    assert session.receive(answer(1, 2) + answer(1, 3), now=10) == [("login_failed", 2, 1), ("login_failed", 3, 1)]
+    assert session.receive(answer(1, 2) + answer(1, 3), now=10, wall_s=AT) == [
+        ("login_failed", 2, 1),
+        ("login_failed", 3, 1),
+    ]
 
 
 @pytest.mark.parametrize("ends", ["the long wait", "a login"])
@@ -107,7 +124,7 @@ def test_failed_logins_count_anew_after(session, ends):
     for minute in range(1, tries + 1):
         session.handle_timeout(now=60_000 * minute, wall_s=AT, serial=1)
     if ends == "a login":
-        assert session.receive(LOGIN_OK, now=130_000) == [("logged_in",)]
+        assert session.receive(LOGIN_OK, now=130_000, wall_s=AT) == [("logged_in",)]
     session.lost()
     session.connected(now=2_000_000, wall_s=AT, serial=9)
     assert session.handle_timeout(now=2_060_000, wall_s=AT, serial=10) == [("login_failed", None, 1)]
@@ -115,10 +132,10 @@ def test_failed_logins_count_anew_after(session, ends):
 
 def test_half_a_packet_of_one_link_does_not_reach_into_the_next(session):
     session.connected(now=0, wall_s=AT, serial=1)
-    assert session.receive(LOGIN_OK[:-1], now=1) == []
+    assert session.receive(LOGIN_OK[:-1], now=1, wall_s=AT) == []
     session.lost()
     session.connected(now=2, wall_s=AT, serial=2)
-    assert session.receive(LOGIN_OK, now=3) == [("logged_in",)]
+    assert session.receive(LOGIN_OK, now=3, wall_s=AT) == [("logged_in",)]
     assert session.noise() == (0, 0)
 
 
@@ -132,8 +149,8 @@ def test_a_login_cut_short_by_the_link_is_not_counted(session):
 
 def test_a_late_answer_still_logs_in(session):
     session.connected(now=0, wall_s=AT, serial=1)
-    session.receive(answer(1, 2), now=10)
-    assert session.receive(LOGIN_OK, now=20) == [("logged_in",)]
+    session.receive(answer(1, 2), now=10, wall_s=AT)
+    assert session.receive(LOGIN_OK, now=20, wall_s=AT) == [("logged_in",)]
 
 
 def test_heartbeats_go_only_into_silence(logged_in):
@@ -142,7 +159,7 @@ def test_heartbeats_go_only_into_silence(logged_in):
     logged_in.handle_timeout(now=90_000, wall_s=AT, serial=0)
     assert logged_in.data_to_send() == answer(7, 0xFE)
     assert logged_in.deadline() == 150_000
-    assert logged_in.receive(answer(7, 1), now=90_100) == [("answer", 7, None, 1)]
+    assert logged_in.receive(answer(7, 1), now=90_100, wall_s=AT) == [("answer", 7, None, 1)]
     assert logged_in.data_to_send() == b""  # an answer is never answered
 
 
@@ -155,13 +172,22 @@ def test_logout_carries_the_serial_of_its_login(logged_in):
 def test_the_platforms_time_comes_as_an_event(logged_in):
     logged_in.time_sync(now=200)
     assert logged_in.data_to_send() == answer(8, 0xFE)
-    assert logged_in.receive(answer(8, 1, "120A1E102405"), now=300) == [("time", AT + 5, 1)]
-    assert logged_in.receive(answer(8, 2), now=300) == [("time", None, 2)]
+    assert logged_in.receive(answer(8, 2), now=300, wall_s=AT) == [("time", None, 2)]
+    assert logged_in.deadline() == 60_200  # asked again, until it works
+    logged_in.handle_timeout(now=60_200, wall_s=AT, serial=0)
+    assert logged_in.data_to_send() == answer(8, 0xFE)
+    assert logged_in.receive(answer(8, 1, "120A1E102405"), now=60_300, wall_s=AT) == [("time", AT + 5, 1)]
+    assert logged_in.receive(answer(8, 1, "120A1E102405"), now=60_301, wall_s=AT)[0][0] == "ignored"
+    assert logged_in.deadline() == 120_200  # the next heartbeat
 
 
 def test_answers_to_reports_name_command_time_and_flag(logged_in):
     data = answer(2, 1, "120A1E102400") + answer(3, 2, "120A1E102401") + answer(2, 1)
-    assert logged_in.receive(data, now=1) == [("answer", 2, AT, 1), ("answer", 3, AT + 1, 2), ("answer", 2, None, 1)]
+    assert logged_in.receive(data, now=1, wall_s=AT) == [
+        ("answer", 2, AT, 1),
+        ("answer", 3, AT + 1, 2),
+        ("answer", 2, None, 1),
+    ]
 
 
 def test_what_is_not_for_us_is_ignored_with_a_reason(logged_in):
@@ -172,7 +198,7 @@ def test_what_is_not_for_us_is_ignored_with_a_reason(logged_in):
         answer(0x55, 1),
         answer(5, 0xFE),  # a platform login, from a platform
     ]
-    events = [event for packet in strange for event in logged_in.receive(packet, now=1)]
+    events = [event for packet in strange for event in logged_in.receive(packet, now=1, wall_s=AT)]
     assert [event[0] for event in events] == ["ignored"] * 5
     assert logged_in.data_to_send() == b""
 
@@ -180,25 +206,145 @@ def test_what_is_not_for_us_is_ignored_with_a_reason(logged_in):
 def test_answers_for_rows_of_an_earlier_vin_are_heard(logged_in):
     earlier = b"LTBTEST0000000099"
     late = answer(3, 1, "120A1E102400", vin=earlier)
-    assert logged_in.receive(late, now=1)[0][0] == "ignored"
+    assert logged_in.receive(late, now=1, wall_s=AT)[0][0] == "ignored"
     logged_in.report(3, b"##", earlier, AT, b"", now=1)
-    assert logged_in.receive(late, now=2) == [("answer", 3, AT, 1)]
+    assert logged_in.receive(late, now=2, wall_s=AT) == [("answer", 3, AT, 1)]
 
 
-def test_settings_and_controls_are_refused_and_nothing_changes(logged_in):
-    set_period = answer(0x81, 0xFE, "120A1E102400" + "01" + "020005")
-    assert logged_in.receive(set_period, now=1)[0][0] == "command"
-    assert logged_in.data_to_send() == answer(0x81, 2, "120A1E102400")
+QUERY = answer(0x80, 0xFE, "19030E091A350302" + "0405")  # the printed query of the report period and the domain
+SET = answer(0x81, 0xFE, "19030E091A3501" + "02000A")
+
+
+def test_a_query_is_answered_with_our_time_and_what_it_asked_for(logged_in):
+    (event,) = logged_in.receive(QUERY, now=1, wall_s=AT)
+    assert event[0] == "command"
+    assert event[2] == QUERY[24:-1]
+    values = {"parameters": [(2, 10), (4, 9), (5, b"ev.test.a")]}
+    logged_in.answer(event[1], event[2], 1, values, now=2, wall_s=AT + 1)
+    out = Packet(logged_in.data_to_send())
+    # The values are those of the printed answer, behind the time.
+    assert (out.command, out.response, epoch_of(out.unit)) == (0x80, 1, AT + 1)
+    assert out.unit[6:] == bytes.fromhex("0302000A04090565762E746573742E61")
+
+
+@pytest.mark.parametrize(
+    ("edition", "start", "unit"),
+    [
+        (EDITION_2016, "2323", "120A1E102401" + "01" + "02000A"),  # long: our time, the rest as it came
+        (EDITION_2025, "2424", "19030E091A35"),  # short: its time, nothing else
+    ],
+)
+@pytest.mark.parametrize("flag", [1, 2])
+def test_a_setting_is_answered_in_the_shape_of_the_edition(edition, start, unit, flag):
+    session = spoken_to(edition)
+    (event,) = session.receive(answer(0x81, 0xFE, SET[24:-1].hex(), start=start), now=1, wall_s=AT)
+    sent = session.answer(event[1], event[2], flag, None, now=2, wall_s=AT + 1)
+    assert sent == session.data_to_send() == answer(0x81, flag, unit, start=start)
+    session.again(sent, now=3)
+    assert session.data_to_send() == sent
+
+
+def test_a_key_is_answered_without_its_contents():
+    session = spoken_to(EDITION_2025)
+    given = answer(0x0B, 0xFE, "0500020102" + "1A0108000000" + "1A0208000000", start="2424")
+    (event,) = session.receive(given, now=1, wall_s=AT)
+    session.answer(event[1], event[2], 1, None, now=2, wall_s=AT)
+    assert session.data_to_send() == answer(0x0B, 1, start="2424")
+
+
+def test_commands_count_only_inside_a_session_of_their_edition(session):
+    session.connected(now=0, wall_s=AT, serial=3)
+    assert session.receive(QUERY, now=1, wall_s=AT)[0][0] == "ignored"
+    session.receive(LOGIN_OK, now=2, wall_s=AT)
+    assert session.receive(answer(0x0B, 0xFE, ""), now=3, wall_s=AT)[0][0] == "ignored"  # 2016 has no key exchange
+    assert session.receive(QUERY, now=4, wall_s=AT)[0][0] == "command"
+
+
+def test_a_command_that_cannot_be_decrypted_is_ignored(logged_in):
+    sealed = bytearray(SET)
+    sealed[21] = 3
+    sealed[-1] ^= 1 ^ 3
+    assert logged_in.receive(bytes(sealed), now=1, wall_s=AT)[0][0] == "ignored"
+    assert logged_in.data_to_send() == b""
 
 
 def test_noise_between_answers_is_skipped_and_counted(session):
     session.connected(now=0, wall_s=AT, serial=3)
     damaged = LOGIN_OK[:-1] + b"\x00"
-    assert session.receive(b"\x00#\xff" + damaged, now=1) == []
-    assert session.receive(LOGIN_OK, now=2) == [("logged_in",)]
+    assert session.receive(b"\x00#\xff" + damaged, now=1, wall_s=AT) == []
+    assert session.receive(LOGIN_OK, now=2, wall_s=AT) == [("logged_in",)]
     assert session.noise() == (3 + len(damaged), 1)
 
 
 def test_every_transition_leads_to_a_state_that_a_lost_link_ends():
     states = {state for state, _ in TRANSITIONS} | set(TRANSITIONS.values())
     assert all(TRANSITIONS.get((state, "lost")) == "offline" for state in states)
+
+
+# -- activation (2025) -----------------------------------------------------------------------------------------------------
+
+
+def unactivated() -> Session:
+    values = {
+        "chip_id": b"CHIP0001",
+        "public_key": b"\x04",
+        "activation_vin": VIN,
+        "algorithm": 1,
+        "r": b"r",
+        "s": b"s",
+    }
+    login = {"iccid": ICCID, "packs": [], "codes": []}
+    return Session(EDITION_2025, VIN, login, SessionSettings(), activation=lambda wall_s: dict(values))
+
+
+@pytest.mark.parametrize("response", [0xFE, 1], ids=["as a command", "as an answer"])
+def test_a_terminal_that_is_not_activated_activates_itself_then_logs_in(response):
+    session = unactivated()
+    session.connected(now=0, wall_s=AT, serial=1)
+    assert Packet(session.data_to_send()).command == 9
+    assert session.receive(answer(1, 1, start="2424"), now=1, wall_s=AT)[0][0] == "ignored"  # a login nobody asked for
+    assert session.receive(answer(0x0A, response, "0100", start="2424"), now=5, wall_s=AT + 5) == [("activated",)]
+    login = Packet(session.data_to_send())
+    assert (login.command, epoch_of(login.unit), session.state) == (1, AT + 5, "logging_in")
+    session.lost()
+    session.connected(now=10, wall_s=AT, serial=2)
+    assert Packet(session.data_to_send()).command == 1  # once is enough
+
+
+@pytest.mark.parametrize("information", [0, 1, 2])
+def test_a_failed_activation_waits_like_a_failed_login(information):
+    session = unactivated()
+    session.connected(now=0, wall_s=AT, serial=1)
+    failure = answer(0x0A, 0xFE, f"02{information:02x}", start="2424")
+    assert session.receive(failure, now=5, wall_s=AT) == [("activation_failed", information, 1)]
+    assert session.handle_timeout(now=60_000, wall_s=AT, serial=2) == []
+    assert session.handle_timeout(now=120_000, wall_s=AT, serial=3) == [("activation_failed", None, 2)]
+    assert session.handle_timeout(now=180_000, wall_s=AT, serial=4)[-1] == ("login_wait", 1_800_000)
+
+
+def test_an_activation_answer_that_breaks_its_table_is_ignored():
+    session = unactivated()
+    session.connected(now=0, wall_s=AT, serial=1)
+    assert session.receive(answer(0x0A, 0xFE, "01", start="2424"), now=5, wall_s=AT)[0][0] == "ignored"
+    assert session.state == "activating"
+    late = answer(0x0A, 0xFE, "0100", start="2424")
+    session.handle_timeout(now=60_000, wall_s=AT, serial=2)
+    assert session.receive(late, now=60_001, wall_s=AT) == [("activated",)]
+    assert session.receive(late, now=60_002, wall_s=AT)[0][0] == "ignored"
+
+
+# -- a stream out of step --------------------------------------------------------------------------------------------------
+
+
+def test_a_packet_that_never_ends_is_reported(logged_in):
+    half = answer(2, 1, "120A1E102400")[:-3]
+    assert logged_in.receive(half, now=1_000, wall_s=AT) == []
+    assert logged_in.deadline() == 31_000
+    assert logged_in.handle_timeout(now=31_000, wall_s=AT, serial=0) == [("unfinished", len(half))]
+
+
+def test_a_packet_that_comes_in_two_halves_is_not(logged_in):
+    whole = answer(2, 1, "120A1E102400")
+    logged_in.receive(whole[:9], now=1_000, wall_s=AT)
+    assert logged_in.receive(whole[9:], now=30_000, wall_s=AT) == [("answer", 2, AT, 1)]
+    assert logged_in.deadline() == 60_000  # the heartbeat

@@ -35,12 +35,14 @@ def main(path: str) -> None:
     login, accepted = find(path, "I2", 1, False), find(path, "I2", 1, True)
     at = epoch_of(login, 24)
     vin = b"LTBTEST0000000022"
-    session = Session(EDITION, vin, b"89860000000000000022", [b"1"], SessionSettings())
+    session = Session(
+        EDITION, vin, {"iccid": b"89860000000000000022", "codes": [b"1"], "code_length": 1}, SessionSettings()
+    )
     session.connected(0, at, 3)
     ok(session.data_to_send() == login, "login is the printed one")
     events = []
     for number, byte in enumerate(accepted):
-        events += session.receive(bytes((byte,)), number)
+        events += session.receive(bytes((byte,)), number, at)
     ok(events == [("logged_in",)], "an answer byte by byte logs in")
 
     # A pack of 450 cells spreads over three packets; every one goes into flight.
