@@ -13,7 +13,7 @@ import msgspec
 from agent.canbus import CanBus
 from agent.clock import Clock
 from agent.collect import Collector
-from agent.config import Config, vin_warning
+from agent.config import Config, login_values, vin_warning
 from agent.core.delivery import Delivery
 from agent.core.editions import EDITIONS
 from agent.core.report import Schedule
@@ -153,8 +153,7 @@ class Agent:
         session = Session(
             self._edition,
             vehicle.vin.encode(),
-            vehicle.iccid.encode(),
-            [code.encode() for code in vehicle.codes],
+            login_values(vehicle),
             SessionSettings(platform.heartbeat_s * 1000, retry_s * 1000, platform.login_wait_min * 60_000),
         )
         each = platform.policy == "each"
@@ -197,7 +196,8 @@ class Agent:
     def _say_status(self) -> None:
         assert self.uplink is not None  # noqa: S101 - made before `_watch` begins
         assert self.collector is not None  # noqa: S101 - made before `_watch` begins
-        sent, collected, latest = self.uplink.counters, self.collector.counters, self.latest
+        links, sent = self.uplink.counters, self.uplink.sending.counters
+        collected, latest = self.collector.counters, self.latest
         log.info(
             "status link=%s reports=%d live=%d reissued=%d proven=%d frames=%d",
             self.uplink.state,
@@ -214,13 +214,13 @@ class Agent:
             "stuck_counter": latest.stuck_counter,
             "missed_seconds": collected.missed,
             "clock": collected.clock,
-            "links_lost": sent.links_lost,
-            "login_failures": sent.login_failures,
+            "links_lost": links.links_lost,
+            "login_failures": links.login_failures,
             "error_answers": sent.error_answers,
             "refused": sent.refused,
-            "ignored": sent.ignored,
-            "noise_bytes": sent.noise_bytes,
-            "bad_bcc": sent.bad_bcc,
+            "ignored": links.ignored,
+            "noise_bytes": links.noise_bytes,
+            "bad_bcc": links.bad_bcc,
         }
         counted = " ".join(f"{name}={count}" for name, count in troubles.items() if count)
         if counted:

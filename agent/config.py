@@ -110,6 +110,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return dbc_folder() / name if kind == "shipped" else self.path(self.vehicle.mapping)
 
 
+def login_values(vehicle: Vehicle) -> dict[str, Any]:
+    """The values of a vehicle login but for its serial."""
+    codes = [code.encode() for code in vehicle.codes]
+    return {"iccid": vehicle.iccid.encode(), "codes": codes, "code_length": len(codes[0]) if codes else 0}
+
+
 def dbc_folder() -> Path:
     """The folder of the mappings and DBC files that come with the program: beside the package, or in the wheel."""
     inside = Path(__file__).parent / "dbc"

@@ -1,47 +1,47 @@
-"""Rows of the outbox to the platform: connect, log in, live first, backlog behind it, proof back to the outbox.
+"""From the outbox to the platform: connect, log in, live first, backlog behind it, proof back; and what the platform commands.
 
-Never knows where a row came from. The exact rules of delivery stand in `core/delivery.py`, those of the conversation in
-`core/session.py`; this module owns the link, the waiting and the order of sending.
+Never knows where a row came from. This module owns the link and the waiting; the conversation stands in `core/session.py`, the
+order of sending in `agent/sending.py`, what a command does in `agent/commanded.py`.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, Protocol
 
 import msgspec
 
+from agent.answering import Answering, Commands
 from agent.clock import Clock
 from agent.core.delivery import Delivery
-from agent.core.editions import EDITIONS
 from agent.core.outage import Outage
-from agent.core.packet import SUCCESS, has_time_bytes
-from agent.core.session import REALTIME, REISSUE, Session
+from agent.core.packet import SUCCESS, Packet, has_time_bytes
+from agent.core.session import Session
 from agent.errors import LinkError
 from agent.links import Link
-from agent.outbox import Fate, NewRow, Row
+from agent.outbox import NewRow
 from agent.remarks import Remarks
+from agent.sending import FATES, Sending
+from agent.sending import Store as RowStore
 
 log = logging.getLogger(__name__)
 
-CHUNK = 100  # rows read from the outbox at once
-ACK_POLL_MS = 250  # how often the kernel is asked what the peer has acknowledged
-RESCAN_MS = 60_000  # how often an idle uplink looks for rows that became pending behind its back (`tbox outbox retry`)
 BEIJING_S = 8 * 3600
 LAST_SERIAL = 65531
 FAREWELL_S = 2.0  # real seconds for the logout to leave
-FATES: dict[int, Fate] = {REALTIME: "live", REISSUE: "reissued"}
+REOPEN_MS = 60_000  # how long a link dropped at the platform's command stays down
+INFORMATION = {0: "failure", 1: "the chip is activated already", 2: "VIN duplicate"}  # of an activation answer
 
 
-class Store(Protocol):
+class _EndedError(LinkError):
+    """We gave the link up on purpose."""
+
+
+class Store(RowStore, Protocol):
     """What the uplink needs of the outbox."""
 
-    async def batch(self, limit: int, after_id: int = 0, skip: Container[int] = ()) -> list[Row]: ...
-    def accept(self, ids: list[int], fate: Fate) -> None: ...
-    def refuse(self, ids: list[int], flag: int) -> None: ...
     async def meta_get(self, key: str) -> str | None: ...
     async def meta_set(self, key: str, value: str) -> None: ...
 
@@ -54,18 +54,13 @@ class UplinkSettings(msgspec.Struct, frozen=True):
 
 
 class UplinkCounters(msgspec.Struct):
-    """What happened since the start of the process."""
+    """What happened since the start of the process; what was sent stands in `Sending.counters`."""
 
     connects: int = 0
     connect_failures: int = 0
     links_lost: int = 0
     logins: int = 0
     login_failures: int = 0
-    sent_live: int = 0
-    sent_reissue: int = 0
-    proven: int = 0
-    refused: int = 0
-    error_answers: int = 0
     ignored: int = 0
     noise_bytes: int = 0
     bad_bcc: int = 0
@@ -86,24 +81,20 @@ class Uplink:
         settings: UplinkSettings,
         random: Random,
         time_sync: bool = False,
+        commands: Commands | None = None,
     ) -> None:
         self.counters = UplinkCounters()
+        self.sending = Sending(outbox, session, delivery, settings.period_ms, settings.drain_per_s)
         self._outbox = outbox
         self._session = session
-        self._delivery = delivery
         self._open_link = open_link
         self._clock = clock
-        self._settings = settings
         self._random = random
         self._time_sync = time_sync
+        self._answering = Answering(session, commands)
         self._wake = asyncio.Event()
-        self._live: deque[tuple[int, NewRow]] = deque(maxlen=64)  # what drops out is found by the next rescan
-        self._backlog: deque[Row] = deque()  # read from the outbox, not sent yet
-        self._cursor = 0  # last backlog row read on this link
-        self._exhausted = False  # nothing pending behind the cursor
-        self._rescan_at = 0
-        self._tokens = 0.0
-        self._tokens_at = 0
+        self._awake = True
+        self._resting = False  # logged out because the vehicle has nothing more to report
         self._outage = Outage(clock.now())
         self._remarks = Remarks(log)
 
@@ -114,11 +105,14 @@ class Uplink:
 
     def appended(self, ids: list[int], rows: list[NewRow]) -> None:
         """Rows of one sample stand in the outbox; sent as realtime when they were sampled while logged in."""
-        since = self._session.logged_in_at
-        if since is not None and self._session.state == "logged_in" and rows[0].monotonic_ms >= since:
-            self._live.extend(zip(ids, rows, strict=True))
-        else:
-            self._exhausted = False
+        self.sending.appended(ids, rows)
+        self._resting = False
+        self._wake.set()
+
+    def phase(self, active: bool) -> None:
+        """False: the vehicle has nothing more to report; what is pending goes out, then the terminal logs out and rests."""
+        self._awake = active
+        self._resting = self._resting and not active
         self._wake.set()
 
     async def run(self) -> None:
@@ -132,15 +126,24 @@ class Uplink:
                 self.counters.connect_failures += 1
                 if self._outage.worth_saying(self._clock.now()):
                     log.warning("platform out of reach: %s; reports are kept and sent later", error)
+                await self._answering.failed()
                 await self._pause()
                 continue
             self.counters.connects += 1
             try:
                 await self._serve(link)
+            except _EndedError as error:
+                log.info("link ended endpoint=%s reason=%s", link.endpoint, error)
+                self._over()
             except LinkError as error:
-                self._lost(link, error)
+                in_flight = self._over()
+                self.counters.links_lost += 1
+                log.warning("link lost endpoint=%s in_flight=%d reason=%s", link.endpoint, in_flight, error)
             finally:
                 link.close()
+            while self._resting:
+                self._wake.clear()
+                await self._wake.wait()
             await self._pause()
 
     # -- one link ------------------------------------------------------------------------------------------------------
@@ -172,9 +175,9 @@ class Uplink:
                 raise LinkError(link.endpoint, "read", "closed by the platform")
             now = self._clock.now()
             proven: list[tuple[int, int]] = []
-            for event in self._session.receive(data, now):
-                await self._handle(event, now, proven)
-            self._accept(proven)
+            for event in self._session.receive(data, now, self._wall_s()):
+                await self._handle(event, link, now, proven)
+            self.sending.accept(proven)
             self.counters.noise_bytes, self.counters.bad_bcc = self._session.noise()
             # A platform that commands and does not read the answers is not listened to: they would pile up here.
             self._write_waiting(link)
@@ -187,11 +190,16 @@ class Uplink:
             now = self._clock.now()
             await self._keep_time(link, now)
             self._write_waiting(link)
-            busy = await self._send_rows(link, now) if self._session.state == "logged_in" else False
+            logged_in = self._session.state == "logged_in"
+            busy = await self.sending.send(link, now) if logged_in else False
             await link.drained()
             if busy:
                 await asyncio.sleep(0)
                 continue
+            if logged_in and not self._awake and self.sending.idle():
+                await self._farewell(link)
+                self._resting = True
+                raise _EndedError(link.endpoint, "logout", "the vehicle is at rest and everything is delivered")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._clock.real_s(self._next(now) - now)):
                     await self._wake.wait()
@@ -205,96 +213,22 @@ class Uplink:
         """Everything that becomes due by itself: session timers, proof by silence, a platform that stopped answering."""
         due = self._session.deadline()
         if due is not None and due <= now:
-            serial = await self.next_serial() if self._session.state in ("logging_in", "failed") else 0
+            serial = 0 if self._session.state == "logged_in" else await self.next_serial()
             for event in self._session.handle_timeout(now, self._wall_s(), serial):
-                await self._handle(event, now, [])
-        self._delivery.acknowledged(link.acknowledged(), now)
-        self._accept(self._delivery.settled(now))
-        if self._delivery.unanswered(now):
+                await self._handle(event, link, now, [])
+        self.sending.settle(link, now)
+        if self.sending.delivery.unanswered(now):
             raise LinkError(link.endpoint, "read", "a report was not answered in time, and the policy is `each`")
 
     def _next(self, now: int) -> int:
         """When the pump has to look again if nothing wakes it."""
-        times = [now + RESCAN_MS]
-        times.extend(due for due in (self._session.deadline(), self._delivery.deadline()) if due is not None)
-        if self._delivery.waits_for_acknowledgement():
-            times.append(now + ACK_POLL_MS)
-        backlog = self._backlog or not self._exhausted
-        if self._session.state == "logged_in" and backlog and self._delivery.room(live=False) > 0:
-            times.append(now + max(1, 1000 // max(1, self._settings.drain_per_s)))
-        return max(now + 1, min(times))
-
-    # -- sending -------------------------------------------------------------------------------------------------------
-
-    async def _send_rows(self, link: Link, now: int) -> bool:
-        """Live, then rows whose retry is due, then backlog. True when there may be more to send at once."""
-        self._send_live(link, now)
-        retries = self._delivery.retries(now)[: max(0, self._delivery.room(live=False))]
-        for row_id in retries:
-            for row in await self._outbox.batch(1, row_id - 1):
-                if row.id == row_id:
-                    self._send(link, row_id, row, REISSUE, now)
-        if self._exhausted and now >= self._rescan_at:
-            self._restart_backlog(now)
-        limit = min(CHUNK, self._delivery.room(live=False), self._allowance(now))
-        if limit <= 0:
-            return False
-        if not self._backlog and not self._exhausted:
-            await self._read_backlog()
-        sent = 0
-        while self._backlog and sent < limit:
-            row = self._backlog.popleft()
-            self._send(link, row.id, row, REISSUE, now)
-            sent += 1
-        self._tokens -= sent
-        return sent > 0
-
-    async def _read_backlog(self) -> None:
-        """Read ahead: a full window takes rows one by one, and each call of the outbox is a turn of its thread."""
-        # A copy: a row that is proven while the outbox reads would be neither in flight nor marked there, and be sent again.
-        rows = await self._outbox.batch(CHUNK, self._cursor, self._delivery.rows())
-        if rows:
-            self._cursor = rows[-1].id
-        live = {row_id for row_id, _ in self._live}
-        self._backlog.extend(row for row in rows if row.id not in live)
-        self._exhausted = len(rows) < CHUNK
-
-    def _send_live(self, link: Link, now: int) -> None:
-        newest = self._live[-1][1].monotonic_ms if self._live else 0
-        while self._live and self._delivery.room(live=True) > 0:
-            row_id, row = self._live.popleft()
-            fresh = row.monotonic_ms == newest and now - row.monotonic_ms <= self._settings.period_ms
-            self._send(link, row_id, row, REALTIME if fresh else REISSUE, now)
-
-    def _send(self, link: Link, row_id: int, row: Row | NewRow, command: int, now: int) -> None:
-        if row.collected_at is None or not has_time_bytes(row.collected_at):
-            return  # provisional, or of a clock that was never set: no packet can hold it
-        start = EDITIONS[row.edition].start
-        packet = self._session.report(command, start, row.vin.encode(), row.collected_at, row.bodies, now)
-        self._delivery.sent(row_id, command, row.collected_at, link.write(packet), now)
-        if command == REALTIME:
-            self.counters.sent_live += 1
-        else:
-            self.counters.sent_reissue += 1
-
-    def _allowance(self, now: int) -> int:
-        """How many backlog rows the rate allows now; at most one second's worth at once."""
-        rate = self._settings.drain_per_s
-        if rate == 0:
-            return CHUNK
-        self._tokens = min(float(rate), self._tokens + (now - self._tokens_at) * rate / 1000)
-        self._tokens_at = now
-        return int(self._tokens)
-
-    def _restart_backlog(self, now: int) -> None:
-        self._backlog.clear()
-        self._cursor = 0
-        self._exhausted = False
-        self._rescan_at = now + RESCAN_MS
+        due = self._session.deadline()
+        soonest = self.sending.next(now)
+        return max(now + 1, soonest if due is None else min(due, soonest))
 
     # -- what comes back -----------------------------------------------------------------------------------------------
 
-    async def _handle(self, event: tuple[Any, ...], now: int, proven: list[tuple[int, int]]) -> None:
+    async def _handle(self, event: tuple[Any, ...], link: Link, now: int, proven: list[tuple[int, int]]) -> None:
         """Do what the event asks for; a row that an answer has proven is added to `proven`, with its command."""
         kind = event[0]
         if kind == "answer":
@@ -302,17 +236,25 @@ class Uplink:
             if command in FATES:
                 self._answered(command, time_s, flag, now, proven)
         elif kind == "logged_in":
-            self._logged_in(now)
-        elif kind == "login_failed":
+            await self._logged_in(now)
+        elif kind in ("login_failed", "activation_failed"):
             self.counters.login_failures += 1
-            meaning = "no answer" if event[1] is None else self._meaning(event[1])
-            self._remarks.say(now, logging.WARNING, "login failed answer=%s tries=%s", meaning, event[2])
+            words = INFORMATION if kind == "activation_failed" else self._session.edition.responses
+            meaning = self._meaning(event[1], words)
+            self._remarks.say(now, logging.WARNING, "%s answer=%s tries=%s", kind.replace("_", " "), meaning, event[2])
+            if await self._answering.failed():
+                raise _EndedError(link.endpoint, "login", "back to the platform of before")
         elif kind == "login_wait":
             self._outage.wait_for_login(event[1])
             raise LinkError("platform", "login", f"three logins failed; next try in {event[1] // 1000} s")
         elif kind == "command":
             self.counters.commands += 1
-            self._remarks.say(now, logging.WARNING, "command of the platform refused command=%02X", event[1].command)
+            await self._commanded(event[1], event[2], link, now)
+        elif kind == "activated":
+            log.warning("the platform has activated this terminal")
+            await self._answering.activated()
+        elif kind == "unfinished":
+            raise LinkError(link.endpoint, "read", f"{event[1]} bytes begin a packet that never ends")
         elif kind == "time":
             offset_s = "none" if event[1] is None else event[1] - self._wall_s()
             self._remarks.say(now, logging.INFO, "time of the platform offset_s=%s", offset_s)
@@ -320,51 +262,46 @@ class Uplink:
             self.counters.ignored += 1
             self._remarks.say(now, logging.WARNING, "packet of the platform ignored reason=%s", event[1])
 
-    def _logged_in(self, now: int) -> None:
+    async def _logged_in(self, now: int) -> None:
         log.info("logged in after_s=%d", self._outage.over(now) // 1000)
         self.counters.logins += 1
-        self._tokens_at = now
-        self._restart_backlog(now)
+        self.sending.begin(now)
+        await self._answering.logged_in(now, self._wall_s())
         if self._time_sync:
             self._session.time_sync(now)
 
-    def _answered(self, command: int, time_s: int | None, flag: int, now: int, proven: list[tuple[int, int]]) -> None:
-        good = flag == SUCCESS
-        outcome = self._delivery.answered(command, time_s, good, now)
-        if not good:
-            self.counters.error_answers += 1
-            said = outcome[1] if outcome else "no such report"
-            self._remarks.say(
-                now, logging.WARNING, "report answered with an error answer=%s outcome=%s", self._meaning(flag), said
-            )
-        if outcome is None:
+    async def _commanded(self, packet: Packet, unit: bytes, link: Link, now: int) -> None:
+        """Answer, let the answer leave, then do what must not come before it."""
+        answered = await self._answering.commanded(packet, unit, link.authenticated, now, self._wall_s())
+        if answered is None:
             return
-        row_id, fate = outcome
-        if fate == "proven":
-            proven.append((row_id, command))
-        elif fate == "refused":
-            self.counters.refused += 1
-            self._outbox.refuse([row_id], flag)
+        self._write_waiting(link)
+        await link.drained()
+        await self._answering.carry_out(answered)
+        if answered.link == "drop":
+            await self._farewell(link)
+            self._outage.wait_for_login(REOPEN_MS)
+            raise _EndedError(link.endpoint, "control", "dropped at the platform's command; reopened after 60 s")
+        if answered.link == "move":
+            await self._farewell(link)
+            raise _EndedError(link.endpoint, "parameters", "the platform names another address; its login decides")
 
-    def _accept(self, proven: list[tuple[int, int]]) -> None:
-        self.counters.proven += len(proven)
-        for command, fate in FATES.items():
-            ids = [row_id for row_id, sent_as in proven if sent_as == command]
-            if ids:
-                self._outbox.accept(ids, fate)
+    def _answered(self, command: int, time_s: int | None, flag: int, now: int, proven: list[tuple[int, int]]) -> None:
+        outcome = self.sending.answered(command, time_s, flag, now)
+        if flag != SUCCESS:
+            said = outcome[1] if outcome else "no such report"
+            meaning = self._meaning(flag, self._session.edition.responses)
+            self._remarks.say(now, logging.WARNING, "report answered with an error answer=%s outcome=%s", meaning, said)
+        if outcome is not None and outcome[1] == "proven":
+            proven.append((outcome[0], command))
 
     # -- between links -------------------------------------------------------------------------------------------------
 
-    def _lost(self, link: Link, error: LinkError) -> None:
-        now = self._clock.now()
-        in_flight = self._delivery.lost()
-        self._outage.begin(now)
-        self.counters.links_lost += 1
+    def _over(self) -> int:
+        """The link is gone; returns how many rows were in flight."""
+        self._outage.begin(self._clock.now())
         self._session.lost()
-        self._live.clear()
-        self._backlog.clear()
-        self._exhausted = False
-        log.warning("link lost endpoint=%s in_flight=%d reason=%s", link.endpoint, in_flight, error)
+        return self.sending.lost()
 
     async def _pause(self) -> None:
         now = self._clock.now()
@@ -379,7 +316,7 @@ class Uplink:
                 await link.drained()
                 while 0 < link.acknowledged() < sent:  # noqa: ASYNC110 - the kernel tells only when asked
                     await asyncio.sleep(0.01)
-        self._accept(self._delivery.settled(self._clock.now()))
+        self.sending.settle(link, self._clock.now())
 
     async def next_serial(self) -> int:
         """The serial of the next login: counts from 1 each day in Beijing, 65531 at most, and outlives the process (7.1)."""
@@ -392,6 +329,5 @@ class Uplink:
     def _wall_s(self) -> int:
         return self._clock.wall_ms() // 1000
 
-    def _meaning(self, flag: int) -> str:
-        word = self._session.edition.responses.get(flag)
-        return f"{flag:02X} {word or 'unknown'}"
+    def _meaning(self, flag: int | None, words: dict[int, str]) -> str:
+        return "no answer" if flag is None else f"{flag:02X} {words.get(flag, 'unknown')}"

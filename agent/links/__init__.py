@@ -10,6 +10,7 @@ class Link(Protocol):
     """Bytes to and from one endpoint. Any method may raise LinkError; after that the link is only closed."""
 
     endpoint: str
+    authenticated: bool  # the peer has proved who it is
 
     async def read(self) -> bytes:
         """Wait for bytes; b"" when the peer has closed."""
@@ -32,6 +33,7 @@ class MemoryLink:
 
     def __init__(self, endpoint: str = "memory") -> None:
         self.endpoint = endpoint
+        self.authenticated = False
         self.sent = bytearray()
         self.closed = False
         self.acknowledges = True

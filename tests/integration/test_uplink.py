@@ -56,7 +56,7 @@ class Bench:
         )
         delivery = Delivery(self.each, 2_000, 30_000, 64 if self.each else 20_000)
         settings = SessionSettings(60_000, 10_000, 1)
-        session = Session(EDITION, VIN.encode(), b"8" * 20, [], settings)
+        session = Session(EDITION, VIN.encode(), {"iccid": b"8" * 20, "codes": [], "code_length": 0}, settings)
         self.uplink = Uplink(
             outbox=self.outbox,
             session=session,
@@ -76,7 +76,7 @@ class Bench:
 
     async def done(self, verdicts):
         """Wait until so many rows were proven or refused."""
-        counters = self.uplink.counters
+        counters = self.uplink.sending.counters
         async with asyncio.timeout(30):
             while counters.proven + counters.refused < verdicts:
                 if self.task.done():
@@ -165,7 +165,7 @@ def test_a_row_that_only_gets_errors_is_refused_after_three_more_tries_and_sent_
         async with bench(tmp_path, replace(POLICIES["each"], error_every=1)) as parts:
             await parts.append(0, 1)
             await parts.done(1)
-            tries = parts.uplink.counters.error_answers
+            tries = parts.uplink.sending.counters.error_answers
             parts.platform.policy = POLICIES["each"]
             moved = await parts.outbox.retry_refused()
             await parts.done(2)

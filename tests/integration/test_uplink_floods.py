@@ -28,7 +28,7 @@ async def against(serve, folder, until):
     outbox = await OutboxThread.open(folder / "tbox.db", wall_s=lambda: clock.wall_ms() // 1000, now_ms=clock.now)
     uplink = Uplink(
         outbox=outbox,
-        session=Session(EDITION, VIN, b"8" * 20, [], SessionSettings()),
+        session=Session(EDITION, VIN, {"iccid": b"8" * 20, "codes": [], "code_length": 0}, SessionSettings()),
         delivery=Delivery(False, 10_000, 60_000, 20_000),
         open_link=lambda: open_tcp("127.0.0.1", port, 1),
         clock=clock,
@@ -88,7 +88,7 @@ def test_a_flood_of_packets_is_counted_and_logged_ten_times_a_minute(tmp_path, c
 
     def all_heard(uplink):
         nonlocal heard
-        heard = uplink.counters.error_answers + uplink.counters.ignored
+        heard = uplink.sending.counters.error_answers + uplink.counters.ignored
         return heard >= 1000 or (command == 0x08 and uplink.counters.logins == 1)
 
     with caplog.at_level("INFO", "agent.uplink"):

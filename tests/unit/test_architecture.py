@@ -33,6 +33,9 @@ PART_OF = {
     "hexinput": "packetjson",
     "fieldtable": "explain",
     "texttable": "explain",
+    "sessiondiagram": "explain",
+    "sending": "uplink",
+    "answering": "uplink",
 }
 
 agent_modules = pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("agent.")])

@@ -1,5 +1,7 @@
 """The session against packets that others made: answers are the printed ones, never our own encoder's."""
 
+from pathlib import Path
+
 import pytest
 
 from agent.core.edition2016 import EDITION
@@ -7,6 +9,7 @@ from agent.core.edition2016 import EDITION as EDITION_2016
 from agent.core.edition2025 import EDITION as EDITION_2025
 from agent.core.packet import Packet, epoch_of
 from agent.core.session import LOGIN_TRIES, TRANSITIONS, Session, SessionSettings
+from agent.sessiondiagram import diagram
 
 # Packets of the published examples: a login, its answer in the short form, a heartbeat answer, a time answer.
 LOGIN = bytes.fromhex(
@@ -281,6 +284,12 @@ def test_every_transition_leads_to_a_state_that_a_lost_link_ends():
     assert all(TRANSITIONS.get((state, "lost")) == "offline" for state in states)
 
 
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_the_readmes_picture_is_printed_from_the_table(readme):
+    text = (Path(__file__).parents[2] / readme).read_text(encoding="utf-8")
+    assert f"```mermaid\n{diagram()}```" in text, "put the output of `python -m agent.sessiondiagram` there"
+
+
 # -- activation (2025) -----------------------------------------------------------------------------------------------------
 
 
@@ -294,7 +303,7 @@ def unactivated() -> Session:
         "s": b"s",
     }
     login = {"iccid": ICCID, "packs": [], "codes": []}
-    return Session(EDITION_2025, VIN, login, SessionSettings(), activation=lambda wall_s: dict(values))
+    return Session(EDITION_2025, VIN, login, SessionSettings(), activation=lambda _: dict(values))
 
 
 @pytest.mark.parametrize("response", [0xFE, 1], ids=["as a command", "as an answer"])

@@ -34,7 +34,9 @@ class World:
         self.batch_hook = None
         self.uplink = Uplink(
             outbox=self,
-            session=Session(EDITION, VIN.encode(), b"8" * 20, [], SessionSettings()),
+            session=Session(
+                EDITION, VIN.encode(), {"iccid": b"8" * 20, "codes": [], "code_length": 0}, SessionSettings()
+            ),
             delivery=Delivery(each, 3_600_000, 3_600_000, 64),
             open_link=self.open_link,
             clock=clock_of(self),
