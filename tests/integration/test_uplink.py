@@ -270,3 +270,34 @@ def test_a_closed_port_is_told_in_the_systems_words():
         with pytest.raises(LinkError) as caught:
             asyncio.run(open_tcp("127.0.0.1", port, 5))
     assert str(caught.value) == f"link to 127.0.0.1:{port}: connect: Connection refused"
+
+
+def commands(folder):
+    """What the platform received, in order: command names."""
+    with closing(sqlite3.connect(folder / "platform.db")) as db:
+        return [name for (name,) in db.execute("SELECT command FROM packets WHERE command <> 'heartbeat' ORDER BY id")]
+
+
+def test_a_vehicle_at_rest_delivers_what_is_left_logs_out_and_comes_back_when_it_wakes(tmp_path):
+    async def main():
+        async with bench(tmp_path, POLICIES["annex-b"]) as parts:
+            await parts.append(0, 3)
+            parts.uplink.phase(False)
+            await parts.done(3)
+            async with asyncio.timeout(30):
+                while parts.platform.open_links():
+                    parts.arrived.clear()
+                    await parts.clock.sleep_until(parts.clock.now() + 1000)
+            await parts.clock.sleep_until(parts.clock.now() + 300_000)  # nobody comes back by itself
+            assert parts.platform.counters.links == 1
+            assert commands(tmp_path)[-1] == "vehicle_logout"
+            await parts.append(3, 1)  # a report of the battery watch: out it goes, and to rest again
+            await parts.done(4)
+            parts.uplink.phase(True)
+            await parts.clock.sleep_until(parts.clock.now() + 60_000)
+            assert parts.uplink.state == "logged_in"
+            assert parts.uplink.counters.links_lost == 0
+
+    asyncio.run(main())
+    assert commands(tmp_path).count("vehicle_login") == commands(tmp_path).count("vehicle_logout")
+    assert judged(tmp_path, 4).ok
