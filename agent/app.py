@@ -5,6 +5,7 @@ import contextlib
 import difflib
 import logging
 import signal
+import ssl
 import sys
 from random import Random
 
@@ -22,7 +23,7 @@ from agent.core.session import Session, SessionSettings
 from agent.core.signals import LatestFrames
 from agent.errors import AgentError, ConfigError
 from agent.links import Link
-from agent.links.tcp import open_tcp
+from agent.links.tcp import open_tcp, tls_context
 from agent.mapping.plan import unseen
 from agent.outbox_thread import OutboxThread
 from agent.signalmap import CompiledMapping, load_mapping
@@ -76,6 +77,7 @@ class Agent:
         if warning:
             log.warning("%s: %s", file, warning)
         self._config = config
+        self._file = file
         self._clock = clock
         self._random = random or Random()  # noqa: S311 - spreads waiting times
         self.mapping = load_for(config, file)
@@ -164,8 +166,11 @@ class Agent:
             WINDOW_EACH if each else WINDOW_NONE,
         )
 
+        tls = self._tls_context()
+
         async def open_link() -> Link:
-            return await open_tcp(platform.host, platform.port, self._clock.real_s(platform.connect_timeout_s * 1000))
+            timeout_s = self._clock.real_s(platform.connect_timeout_s * 1000)
+            return await open_tcp(platform.host, platform.port, timeout_s, tls)
 
         return Uplink(
             outbox=outbox,
@@ -177,6 +182,16 @@ class Agent:
             random=self._random,
             time_sync=platform.time_sync,
         )
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        platform = self._config.platform
+        if not platform.tls:
+            return None
+        authorities = str(self._config.path(platform.tls_ca)) if platform.tls_ca else None
+        try:
+            return tls_context(authorities)
+        except OSError as error:
+            raise ConfigError(self._file, [f"platform.tls_ca = {platform.tls_ca!r}: {error}"]) from error
 
     async def _watch(self, buses: list[CanBus]) -> None:
         """Once a minute: say how things stand, and name each bus that is silent; early on, each message that is missing."""

@@ -53,10 +53,15 @@ class Can(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where reports go. `policy`: which proof a row needs, `none` (silence) or `each` (an answer to every report)."""
+    """Where reports go. `policy`: which proof a row needs, `none` (silence) or `each` (an answer to every report).
+
+    `tls`: the platform has to prove who it is, by a certificate for `host` of the system's authorities or those of `tls_ca`.
+    """
 
     host: str
     port: Port = 32960
+    tls: bool = False
+    tls_ca: str = ""
     policy: Literal["none", "each"] = "none"
     settle_s: Annotated[float, Meta(ge=0, le=600)] = 10
     drain_per_s: Annotated[int, Meta(ge=0, le=100_000)] = 20

@@ -7,6 +7,7 @@ answers leave. So an answered packet survives the platform's death, and a busy p
 import asyncio
 import errno
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,10 +98,12 @@ class Platform:
         clock: WallClock,
         on_packet: OnPacket | None = None,
         idle_s: float = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.policy = policy
         self.clock = clock
         self.idle_s = idle_s
+        self._tls = tls
         self.counters = Counters()
         self.failure: asyncio.Future[ReceivedError] = asyncio.get_running_loop().create_future()
         self._received = received
@@ -115,7 +118,9 @@ class Platform:
     async def start(self, host: str, port: int) -> int:
         """Listen on `host` and `port` (0: any free one) and return the port; ListenError when that is not possible."""
         try:
-            self._server = await asyncio.get_running_loop().create_server(lambda: _Link(self), host, port)
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: _Link(self), host, port, ssl=self._tls
+            )
         except OSError as error:
             raise ListenError(host, port, error) from error
         port = int(self._server.sockets[0].getsockname()[1])

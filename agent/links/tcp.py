@@ -1,4 +1,4 @@
-"""A TCP link on asyncio, which can tell how much of what it sent has reached the peer's TCP."""
+"""A TCP link on asyncio, plain or under TLS, which can tell how much of what it sent has reached the peer's TCP."""
 
 import array
 import asyncio
@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import ssl
 import sys
 
 from agent.errors import LinkError
@@ -24,12 +25,14 @@ class TcpLink:
 
     def __init__(self, endpoint: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.endpoint = endpoint
-        self.authenticated = False
+        self._tls = writer.get_extra_info("ssl_object") is not None
+        self.authenticated = self._tls  # `tls_context` demands a certificate that is good for the host
         self._reader = reader
         self._writer = writer
         self._socket: socket.socket = writer.get_extra_info("socket")
         self._transport = writer.transport
         self._taken = 0
+        self._held = 0  # bytes known to be with the peer
         self._queue = array.array("i", [0])
 
     async def read(self) -> bytes:
@@ -55,22 +58,38 @@ class TcpLink:
         if sys.platform != "linux" or self._transport.is_closing():
             return 0
         fcntl.ioctl(self._socket.fileno(), SIOCOUTQ, self._queue)
-        return self._taken - self._transport.get_write_buffer_size() - self._queue[0]
+        waiting = self._transport.get_write_buffer_size() + self._queue[0]
+        if not self._tls:
+            self._held = self._taken - waiting
+        elif not waiting:  # what waits are records of TLS, not our bytes: only an empty queue says something about ours
+            self._held = self._taken
+        return self._held
 
     def close(self) -> None:
         self._transport.abort() if self._transport.get_write_buffer_size() else self._writer.close()
 
 
-async def open_tcp(host: str, port: int, timeout_s: float) -> TcpLink:
-    """Connect; LinkError with phase `resolve` or `connect` when that fails or takes longer than `timeout_s`."""
+def tls_context(authorities: str | None) -> ssl.SSLContext:
+    """TLS 1.2 or newer, the peer's certificate checked for its host name; `authorities`: a PEM file in place of the system's."""
+    context = ssl.create_default_context(cafile=authorities)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+async def open_tcp(host: str, port: int, timeout_s: float, tls: ssl.SSLContext | None = None) -> TcpLink:
+    """Connect; LinkError with phase `resolve`, `connect` or `tls` when that fails or takes longer than `timeout_s`."""
     endpoint = f"{host}:{port}"
     try:
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     except TimeoutError as error:
         raise LinkError(endpoint, "connect", f"no answer within {timeout_s:g} s") from error
     except socket.gaierror as error:
         raise LinkError(endpoint, "resolve", f"{error.strerror}: check the host name and the network") from error
+    except ssl.SSLCertVerificationError as error:
+        raise LinkError(endpoint, "tls", f"the platform's certificate: {error.verify_message}") from error
+    except ssl.SSLError as error:
+        raise LinkError(endpoint, "tls", f"{error.reason or error}: does this port speak TLS?") from error
     except OSError as error:
         raise LinkError(endpoint, "connect", _reason(error)) from error
     writer.transport.set_write_buffer_limits(high=HIGH_WATER)
