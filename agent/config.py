@@ -6,6 +6,7 @@
 [report]    interval_s
 [outbox]    path, keep_days, max_mb, reissue_days
 [log]       level
+[control]   what the platform may set and order, and the programs that do it: agent/control.py
 """
 
 import difflib
@@ -16,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import msgspec
 from msgspec import Meta
 
+from agent.control import Control, control_faults
 from agent.core.editions import EDITIONS
 from agent.errors import ConfigError
 
@@ -25,17 +27,24 @@ _VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
+Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{0,5}$")]
+Place = Annotated[str, Meta(pattern=r"^[^:\s]+:[1-9][0-9]{0,4}$")]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class Vehicle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who this terminal reports for. `codes`: pack codes of the login, all of one length (7.1)."""
+    """Who this terminal reports for. `codes`: pack codes of the login, all of one length (7.1).
+
+    `hardware_version`, `firmware_version`: parameters 07 and 08, five characters at most; firmware by default this program's own.
+    """
 
     vin: str
     mapping: str
     iccid: str = "0" * 20
     edition: str = "2016"
     codes: list[str] = []
+    hardware_version: Version = ""
+    firmware_version: Version = ""
 
 
 class Can(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +65,8 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where reports go. `policy`: which proof a row needs, `none` (silence) or `each` (an answer to every report).
 
     `tls`: the platform has to prove who it is, by a certificate for `host` of the system's authorities or those of `tls_ca`.
+    `allowed_platforms`: "host:port" of each platform to which this one may move the terminal. `public_host`, `public_port`: the
+    public platform (parameters 0E, 0F).
     """
 
     host: str
@@ -71,6 +82,9 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     login_retry_s: Annotated[int, Meta(ge=1, le=600)] | None = None
     login_wait_min: Annotated[int, Meta(ge=1, le=240)] = 30
     time_sync: bool = False
+    allowed_platforms: list[Place] = []
+    public_host: str = ""
+    public_port: Port = 32960
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,6 +117,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     report: Report = Report()
     outbox: Outbox = Outbox()
     log: Log = Log()
+    control: Control = Control()
     folder: str = "."
 
     def path(self, name: str) -> Path:
@@ -146,6 +161,8 @@ def load_config(path: str | Path) -> Config:
     if isinstance(table.get("vehicle"), dict):
         _check_vehicle(table["vehicle"], faults)
     _check_buses(table.get("can"), faults)
+    _check_interval(table, faults)
+    faults += control_faults(table.get("control"), table.get("vehicle"))
     if faults:
         raise ConfigError(str(path), faults)
     return msgspec.structs.replace(Config(**config), folder=str(path.parent))
@@ -229,6 +246,18 @@ def _check_buses(tables: Any, faults: list[str]) -> None:
     names = [table.get("name") for table in tables if isinstance(table, dict)]
     twice = sorted({name for name in names if isinstance(name, str) and names.count(name) > 1})
     faults.extend(f"can: two buses are named {name!r}" for name in twice)
+
+
+def _check_interval(table: dict[str, Any], faults: list[str]) -> None:
+    """An edition's row of parameter 02 is narrower than what another allows."""
+    vehicle, report = table.get("vehicle"), table.get("report")
+    if not isinstance(vehicle, dict) or not isinstance(report, dict):
+        return
+    edition, interval_s = EDITIONS.get(str(vehicle.get("edition", "2016"))), report.get("interval_s")
+    if edition is not None and type(interval_s) is int and 1 <= interval_s <= 600:
+        row = edition.parameters[0x02]
+        if not row.lo <= interval_s <= row.hi:
+            faults.append(f"report.interval_s = {interval_s}: edition {edition.name} allows {row.lo} to {row.hi} s")
 
 
 def vin_warning(vin: str) -> str | None:

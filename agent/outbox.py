@@ -228,12 +228,11 @@ class Outbox:
         """Give the value last set, None when there is none."""
         return self._meta.get(key)
 
-    def meta_set(self, key: str, value: str, *, durable: bool = True) -> None:
-        """Keep a small value: on the disk when this returns, or with the next append if not `durable`."""
+    def meta_set(self, key: str, value: str, *, durable: bool = True) -> bool:
+        """Keep a small value: on the disk when this returns True; else with the next write that the disk takes."""
         self._meta[key] = value
         self._meta_changed.add(key)
-        if durable:
-            self._write()
+        return durable and self._write()
 
     def stats(self) -> dict[str, Any]:
         """Give the ledger of the file (see `outbox_ledger`) and what is still on its way there."""

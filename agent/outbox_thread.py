@@ -121,9 +121,9 @@ class OutboxThread:
         """As `Outbox.meta_get`."""
         return await self._call(lambda outbox: outbox.meta_get(key))
 
-    async def meta_set(self, key: str, value: str, *, durable: bool = True) -> None:
+    async def meta_set(self, key: str, value: str, *, durable: bool = True) -> bool:
         """As `Outbox.meta_set`."""
-        await self._call(lambda outbox: outbox.meta_set(key, value, durable=durable))
+        return await self._call(lambda outbox: outbox.meta_set(key, value, durable=durable))
 
     async def stats(self) -> dict[str, Any]:
         """As `Outbox.stats`."""

@@ -79,6 +79,10 @@ class PackCodes:
         return {"packs": packs, "codes": codes}, end
 
 
+class UnknownParameterError(RemoteProtocolError):
+    """A parameter id without a row: the list is well-formed as far as anybody can say, but cannot be read on."""
+
+
 class Parameters:
     """A count, then that many parameters: id, value (annex B). Value: a list of (id, int or bytes).
 
@@ -125,7 +129,7 @@ class Parameters:
             number = data[offset]
             row = self.table.get(number)
             if row is None:
-                raise RemoteProtocolError("parameter %02X has no known layout" % number, "B.4", offset, data)
+                raise UnknownParameterError("parameter %02X has no known layout" % number, "B.4", offset, data)
             offset += 1
             if isinstance(row, int):
                 if row not in lengths:

@@ -19,9 +19,11 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, 
 LAYERS = {
     "core": 0,
     "errors": 1,
-    **dict.fromkeys(("clock", "labels", "progress", "remarks"), 2),
+    **dict.fromkeys(("clock", "control", "labels", "programs", "progress", "remarks"), 2),
     **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "health", "packetjson"), 3),
+    "parameters": 3,
     **dict.fromkeys(("collect", "coverage", "explain", "replay", "uplink"), 4),
+    "commanded": 4,
     "app": 5,
     **dict.fromkeys(("cli", "commands", "board"), 6),
 }
@@ -36,6 +38,7 @@ PART_OF = {
     "sessiondiagram": "explain",
     "sending": "uplink",
     "answering": "uplink",
+    "upgrade": "commanded",
 }
 
 agent_modules = pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("agent.")])
