@@ -35,6 +35,37 @@ class Command:
         return self.answer if response != COMMAND and self.answer is not None else self.layout
 
 
+class ReportRules:
+    """When an edition wants reports: numbers and names only, for `core/occasion.py`.
+
+    `burst_levels`: raw alarm levels that ask for every second. `burst` and `parked_burst` (of a vehicle that is off):
+    (seconds before the fault, seconds after it, whether it lasts until the level clears). `after_off_s`: how long the grid
+    goes on after switch-off. `watch_s`, `watch_report_s`: how long the battery is watched after switch-off, and how many
+    seconds at the end of that are reported, of them the bodies `watch_bodies`; 0: no watch.
+    `left_out`: (body that is not sent, field of the vehicle body, word of it at which it is not).
+    """
+
+    def __init__(
+        self,
+        burst_levels: "tuple[int, ...]",
+        burst: "tuple[int, int, bool]",
+        parked_burst: "tuple[int, int, bool]",
+        after_off_s: int,
+        watch_s: int,
+        watch_report_s: int,
+        watch_bodies: "tuple[str, ...]",
+        left_out: "tuple[tuple[str, str, str], ...]",
+    ) -> None:
+        self.burst_levels = burst_levels
+        self.burst = burst
+        self.parked_burst = parked_burst
+        self.after_off_s = after_off_s
+        self.watch_s = watch_s
+        self.watch_report_s = watch_report_s
+        self.watch_bodies = watch_bodies
+        self.left_out = left_out
+
+
 class Edition:
     """All tables of one edition; `bodies` by type id, `commands` by command id, `responses` by flag, `encryptions` by code."""
 
@@ -49,6 +80,7 @@ class Edition:
         encryptions: "dict[int, str]",
         split: "tuple[int, int] | None",
         login_retry_s: int,
+        rules: ReportRules,
     ) -> None:
         self.name = name
         self.start = start
@@ -58,6 +90,7 @@ class Edition:
         self.responses = responses
         self.encryptions = encryptions
         self.login_retry_s = login_retry_s  # from an unanswered login to the next one
+        self.rules = rules
         self.split = split  # (type of the body that spreads over packets, cells in one packet), or None
         self.body_types = {layout.name: type_id for type_id, layout in bodies.items()}
         self.command_ids = {command.name: command_id for command_id, command in commands.items()}
