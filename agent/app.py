@@ -17,7 +17,7 @@ from agent.collect import Collector
 from agent.config import Config, login_values, vin_warning
 from agent.core.delivery import Delivery
 from agent.core.editions import EDITIONS
-from agent.core.report import Schedule
+from agent.core.occasion import ReportSettings
 from agent.core.sampler import Sampler
 from agent.core.session import Session, SessionSettings
 from agent.core.signals import LatestFrames
@@ -111,16 +111,19 @@ class Agent:
                 await outbox.close()
 
     async def _run(self, outbox: OutboxThread) -> None:
+        report = self._config.report
         self.uplink = self._make_uplink(outbox)
         self.collector = Collector(
             edition=self._edition,
             vin=self._config.vehicle.vin,
             sampler=Sampler(self.mapping.plan, self._clock.ticks_per_ms),
             latest=self.latest,
-            schedule=Schedule(self._config.report.interval_s * 1000),
+            settings=ReportSettings(report.interval_s * 1000, report.alarm_interval_ms),
+            silence_s=report.silence_s,
             outbox=outbox,
             clock=self._clock,
             appended=self.uplink.appended,
+            on_phase=lambda _active: None,
         )
         buses = self._make_buses()
         async with asyncio.TaskGroup() as group:

@@ -3,18 +3,22 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from agent.clock import Clock
 from agent.core.edition import Edition
+from agent.core.occasion import Occasion, ReportSettings, Ring, Steady, View
 from agent.core.packet import has_time_bytes
-from agent.core.report import Schedule, encode_report
+from agent.core.report import encode_report
 from agent.core.sampler import Sampler
 from agent.core.signals import LatestFrames
 from agent.outbox import NewRow
 from agent.outbox_seconds import STEP_S
+
+if TYPE_CHECKING:
+    from agent.core.dataunit import Bodies
 
 log = logging.getLogger(__name__)
 
@@ -24,22 +28,32 @@ BEIJING = timezone(timedelta(hours=8))
 class Store(Protocol):
     """What collecting needs of the outbox."""
 
-    async def append(self, rows: list[NewRow], sampled: int, not_due: int) -> list[int]: ...
+    async def append(self, rows: list[NewRow], sampled: int, not_due: int, held: list[NewRow] = ...) -> list[int]: ...
     def count(self, reason: str, n: int = 1) -> None: ...
 
 
 class CollectCounters(msgspec.Struct):
-    """Seconds since the start of the process: `sampled` = `reported` + `not_due` + `clock`."""
+    """Seconds since the start of the process: `sampled` = `reported` + `not_due` + `clock`.
+
+    `held`: of those reported, the ones from before a fault.
+    """
 
     sampled: int = 0
     reported: int = 0
+    held: int = 0
     not_due: int = 0
     clock: int = 0
     missed: int = 0
 
 
 class Collector:
-    """Samples `latest` once a second and appends what is due; `appended` hears of each commit."""
+    """Samples `latest` once a second and appends what is due.
+
+    `appended` hears of each commit: ids and rows of the sample just taken, and the number of rows from before a fault that
+    went with it. `on_phase` hears False when nothing is left to report until the vehicle wakes, and True when it
+    does. `settings` may be replaced at any time; the next sample follows them. `silence_s`: buses silent for so long are a
+    vehicle switched off; 0: never.
+    """
 
     def __init__(
         self,
@@ -48,25 +62,43 @@ class Collector:
         vin: str,
         sampler: Sampler,
         latest: LatestFrames,
-        schedule: Schedule,
+        settings: ReportSettings,
+        silence_s: int,
         outbox: Store,
         clock: Clock,
-        appended: Callable[[list[int], list[NewRow]], None],
+        appended: Callable[[list[int], list[NewRow], int], None],
+        on_phase: Callable[[bool], None],
     ) -> None:
         self.counters = CollectCounters()
         self._edition = edition
         self._vin = vin
         self._sampler = sampler
         self._latest = latest
-        self._schedule = schedule
+        self._occasion = Occasion(edition.rules, settings, silence_s * 1000)
+        self._view = View(edition)
+        self._ring: Ring = Ring(max(edition.rules.burst[0], edition.rules.parked_burst[0]))
         self._outbox = outbox
         self._clock = clock
         self._appended = appended
+        self._on_phase = on_phase
+        self._active = True
+        self._burst = False
+        self._started = clock.stamp()
+        self._steady = Steady(STEP_S * 1000 * max(1, int(clock.speed)))
         self._last_s: int | None = None
         self._alarms_stale = False
         self._clock_fault = ""
         self._sampled = 0  # since the last append
         self._not_due = 0
+
+    @property
+    def settings(self) -> ReportSettings:
+        """How often to report."""
+        return self._occasion.settings
+
+    @settings.setter
+    def settings(self, settings: ReportSettings) -> None:
+        self._occasion.settings = settings
 
     async def run(self) -> None:
         """Sample for ever."""
@@ -93,12 +125,27 @@ class Collector:
         stale = self._sampler.stale_alarms
         bodies = self._sampler.sample(self._latest, stamp)
         self._watch_alarms(self._sampler.stale_alarms != stale)
-        if not self._schedule.due(second * 1000):
+        steady_ms = self._steady.advance(second, now)
+        level, states = self._view.read(bodies)
+        heard = max(self._latest.stamps, default=self._started)
+        quiet_ms = now - self._clock.at(max(heard, self._started))
+        decision = self._occasion.decide(second * 1000, steady_ms, level, states, quiet_ms)
+        self._say_burst(decision.burst)
+        rows = self._rows(second, now, self._view.pick(bodies, decision))
+        if decision.due and rows:
+            held = [] if decision.since is None else self._ring.take(decision.since)
+            await self._append(second, rows, held)
+        else:
             self.counters.not_due += 1
             self._not_due += 1
-            return
-        self.counters.reported += 1
-        rows = [
+            self._ring.keep(steady_ms, rows)
+        if decision.active != self._active:
+            self._active = decision.active
+            log.info("vehicle awake" if self._active else "vehicle off: no more reports until it wakes")
+            self._on_phase(self._active)
+
+    def _rows(self, second: int, now: int, bodies: "Bodies") -> list[NewRow]:
+        return [
             NewRow(
                 monotonic_ms=now,
                 collected_at=second,
@@ -109,13 +156,28 @@ class Collector:
             )
             for part, encoded in enumerate(encode_report(self._edition, bodies), start=1)
         ]
-        sampled, not_due = self._sampled, self._not_due
+
+    async def _append(self, second: int, rows: list[NewRow], held: list[list[NewRow]]) -> None:
+        """Commit a sample, and in the same transaction the `held` samples of the seconds before a fault."""
+        self.counters.reported += 1 + len(held)
+        self.counters.held += len(held)
+        self.counters.not_due -= len(held)  # they were counted when they were sampled
+        sampled, not_due = self._sampled, self._not_due - len(held)
         self._sampled = self._not_due = 0
         size = sum(len(row.bodies) for row in rows)
         log.info("report of=%s parts=%d bytes=%d", datetime.fromtimestamp(second, BEIJING), len(rows), size)
-        ids = await self._outbox.append(rows, sampled, not_due)
+        earlier = [row for sample in held for row in sample]
+        ids = await self._outbox.append(rows, sampled, not_due, earlier)
         if len(ids) == len(rows):  # the outbox itself drops a second that the process before this one has had
-            self._appended(ids, rows)
+            self._appended(ids, rows, len(earlier))
+
+    def _say_burst(self, burst: bool) -> None:
+        if burst != self._burst:
+            self._burst = burst
+            if burst:
+                log.warning("grave alarm: every second is reported, those before it as well")
+            else:
+                log.info("reports are back on their grid: the grave alarm is over")
 
     def _wrong_clock(self, second: int) -> bool:
         """True when a sample of this second must not be kept; says it when that begins and when it ends."""
@@ -128,7 +190,8 @@ class Collector:
                 fault = f"went back, the last sample is of second {self._last_s}"
             else:
                 self._last_s = None
-                self._schedule.restart()
+                self._occasion.restart_grid()
+                self._ring.take(0)  # seconds that are still to come, or were reported
         if fault != self._clock_fault:
             if fault:
                 log.warning("samples are dropped: the wall clock %s, now second %d", fault, second)

@@ -90,7 +90,6 @@ class Outbox:
         # Within a boot of the machine no second may come twice, also not from the process before this one.
         same_boot = kernel_boot != "" and stored.last_kernel_boot == kernel_boot
         self._seconds = Seconds(stored.last_second if same_boot else None, self._meta, self._stored_from)
-        self._admitted = True  # the newest second was
         self._lost: dict[str, int] = {}
         self._group_since: int | None = None
         self._changed_rows = 0
@@ -129,30 +128,26 @@ class Outbox:
         limits = _Limits(keep_days * DAY_S, reissue_days * DAY_S, int(max_mb * 1_000_000))
         return cls(path, lock, db, stored, limits, wall_s, kernel_boot)
 
-    def append(self, rows: Iterable[NewRow], sampled: int, not_due: int) -> list[int]:
-        """Store the rows and what was counted since the last append in one transaction; give the ids.
+    def append(self, rows: Iterable[NewRow], sampled: int, not_due: int, held: Iterable[NewRow] = ()) -> list[int]:
+        """Store the rows and what was counted since the last append in one transaction; give the ids of `rows`.
 
         `sampled` is the number of seconds since the last append, those of `rows` included; `not_due` of them gave no
-        row. A second that may not be stored (`Seconds`) is counted as lost, reason `clock`, and has no id in the
-        result. The parts of one second belong into one call.
+        row. `held`, oldest first, are seconds from before `rows` that are wanted only now: they were counted as not due,
+        so `not_due` is less by them, and may be negative. A second that may not be stored (`Seconds`) is counted as
+        lost, reason `clock`, and has no id. The parts of one second belong into one call.
         """
-        kept = self._admit(rows)
-        self._waiting.appends.append(Append(kept, sampled, not_due, self._lost))
+        filled, kept, dropped = self._seconds.sift(held, rows)
+        if dropped:
+            self.count("clock", dropped)
+        stored = [
+            Row(number, self.boot, *msgspec.structs.astuple(new))
+            for number, new in enumerate(filled + kept, self._next_id)
+        ]
+        self._next_id += len(stored)
+        self._waiting.appends.append(Append(stored, sampled, not_due, self._lost))
         self._lost = {}
         self._write()
-        return [row.id for row in kept]
-
-    def _admit(self, rows: Iterable[NewRow]) -> list[Row]:
-        kept: list[Row] = []
-        for new in rows:
-            if new.part == 1:
-                self._admitted = self._seconds.admit(new.collected_at)
-                if not self._admitted:
-                    self.count("clock")
-            if self._admitted:
-                kept.append(Row(self._next_id, self.boot, *msgspec.structs.astuple(new)))
-                self._next_id += 1
-        return kept
+        return [row.id for row in stored[len(filled) :]]
 
     def _stored_from(self, second: int) -> set[int]:
         """Collection times from `second` on; reads all rows, for the rare moment when a clock was set back."""

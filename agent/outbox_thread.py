@@ -79,10 +79,12 @@ class OutboxThread:
         await opened
         return self
 
-    async def append(self, rows: Iterable[NewRow], sampled: int, not_due: int) -> list[int]:
+    async def append(
+        self, rows: Iterable[NewRow], sampled: int, not_due: int, held: Iterable[NewRow] = ()
+    ) -> list[int]:
         """As `Outbox.append`; the rows are on the disk when this returns."""
-        kept = list(rows)
-        return await self._call(lambda outbox: outbox.append(kept, sampled, not_due))
+        kept, earlier = list(rows), list(held)
+        return await self._call(lambda outbox: outbox.append(kept, sampled, not_due, earlier))
 
     async def batch(self, limit: int, after_id: int = 0, skip: Container[int] = ()) -> list[Row]:
         """As `Outbox.batch`; leave `skip` unchanged until this returns."""

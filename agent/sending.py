@@ -58,17 +58,14 @@ class Sending:
         self._tokens = 0.0
         self._tokens_at = 0
 
-    def appended(self, ids: list[int], rows: list[NewRow]) -> None:
-        """Rows of one sample stand in the outbox; sent as realtime when they were sampled while logged in."""
+    def appended(self, ids: list[int], rows: list[NewRow], held: int = 0) -> None:
+        """Rows of one sample stand in the outbox, live if logged in then; with them `held` older ones, which are backlog."""
         since = self._session.logged_in_at
-        if since is not None and self._session.state == "logged_in" and rows[0].monotonic_ms >= since:
+        live = since is not None and self._session.state == "logged_in" and rows[0].monotonic_ms >= since
+        if live:
             self._live.extend(zip(ids, rows, strict=True))
-        else:
+        if held or not live:
             self._exhausted = False
-
-    def look_again(self) -> None:
-        """Rows were appended that nobody handed to `appended`: they go as reissues."""
-        self._exhausted = False
 
     def idle(self) -> bool:
         """True when nothing is left to send and nothing waits for its proof."""

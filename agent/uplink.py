@@ -103,9 +103,9 @@ class Uplink:
         """The session's state: offline, logging_in, logged_in, ..."""
         return self._session.state
 
-    def appended(self, ids: list[int], rows: list[NewRow]) -> None:
-        """Rows of one sample stand in the outbox; sent as realtime when they were sampled while logged in."""
-        self.sending.appended(ids, rows)
+    def appended(self, ids: list[int], rows: list[NewRow], held: int = 0) -> None:
+        """Rows of one sample stand in the outbox, live if logged in then; with them `held` older ones, which are backlog."""
+        self.sending.appended(ids, rows, held)
         self._resting = False
         self._wake.set()
 

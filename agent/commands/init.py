@@ -46,6 +46,8 @@ port = 32960
 
 [report]
 interval_s = 10                      # at most 30
+# alarm_interval_ms = 1000             # around a grave alarm; less than 1000 counts as 1000
+# silence_s = 60                       # buses silent for so long: switched off; 0: never
 
 [outbox]
 path = "tbox.db"

@@ -39,6 +39,37 @@ class Command:
         return self.answer if response != COMMAND and self.answer is not None else self.layout
 
 
+class ReportRules:
+    """When an edition wants reports: numbers and names only, for `core/occasion.py`.
+
+    `burst_levels`: raw alarm levels that ask for every second. `burst` and `parked_burst` (of a vehicle that is off):
+    (seconds before the fault, seconds after it, whether it lasts until the level clears). `after_off_s`: how long the grid
+    goes on after switch-off. `watch_s`, `watch_report_s`: how long the battery is watched after switch-off, and how many
+    seconds at the end of that are reported, of them the bodies `watch_bodies`; 0: no watch.
+    `left_out`: (body that is not sent, field of the vehicle body, word of it at which it is not).
+    """
+
+    def __init__(
+        self,
+        burst_levels: "tuple[int, ...]",
+        burst: "tuple[int, int, bool]",
+        parked_burst: "tuple[int, int, bool]",
+        after_off_s: int,
+        watch_s: int,
+        watch_report_s: int,
+        watch_bodies: "tuple[str, ...]",
+        left_out: "tuple[tuple[str, str, str], ...]",
+    ) -> None:
+        self.burst_levels = burst_levels
+        self.burst = burst
+        self.parked_burst = parked_burst
+        self.after_off_s = after_off_s
+        self.watch_s = watch_s
+        self.watch_report_s = watch_report_s
+        self.watch_bodies = watch_bodies
+        self.left_out = left_out
+
+
 class Edition:
     """All tables of one edition.
 
@@ -47,6 +78,7 @@ class Edition:
     type id, 80 to FE; one that is not declared is bytes, `user_body`. `split`: (type of the body that spreads over packets,
     cells in one packet), or None. `login_retry_s`: from an unanswered login to the next. `long_answers`: a terminal's answer
     keeps the whole data unit of the command and changes only the time; else it keeps the time and nothing else (annex B).
+    `rules`: when to report.
     """
 
     def __init__(
@@ -61,6 +93,7 @@ class Edition:
         split: "tuple[int, int] | None",
         login_retry_s: int,
         long_answers: bool,
+        rules: ReportRules,
         signature: "Layout | None" = None,
         declared: "dict[int, Layout] | None" = None,
     ) -> None:
@@ -75,6 +108,7 @@ class Edition:
         self.split = split
         self.login_retry_s = login_retry_s
         self.long_answers = long_answers
+        self.rules = rules
         self.signature = signature
         self.declared = declared or {}
         self.body_types = {layout.name: type_id for type_id, layout in bodies.items()}
@@ -99,6 +133,7 @@ class Edition:
             self.split,
             self.login_retry_s,
             self.long_answers,
+            self.rules,
             self.signature,
             declared,
         )

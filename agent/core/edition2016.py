@@ -4,7 +4,7 @@ One row per field: name, bytes, unit, counts per unit, offset in counts, lowest 
 in `agent/labels.py` (a board has no use for them).
 """
 
-from agent.core.edition import Command, Edition
+from agent.core.edition import Command, Edition, ReportRules
 from agent.core.field import U8, U16, U32, Blob, Field, Items, Layout, Text
 from agent.core.parameters import Codes, Control, Parameters
 
@@ -301,4 +301,17 @@ EDITION = Edition(
     split=(8, 200),
     login_retry_s=60,
     long_answers=True,
+    rules=ReportRules(
+        burst_levels=(3,),
+        burst=(30, 30, False),
+        parked_burst=(30, 30, False),
+        after_off_s=180,
+        watch_s=0,
+        watch_report_s=0,
+        watch_bodies=(),
+        left_out=(
+            ("drive_motors", "charging_state", "parked_charging"),
+            ("engine", "charging_state", "parked_charging"),
+        ),
+    ),
 )

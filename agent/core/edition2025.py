@@ -3,7 +3,7 @@
 One row per field: name, bytes, unit, counts per unit, offset in counts, lowest and highest valid count.
 """
 
-from agent.core.edition import Command, Edition
+from agent.core.edition import Command, Edition, ReportRules
 from agent.core.edition2016 import (
     ALARM_FLAGS,
     DCDC,
@@ -351,4 +351,18 @@ EDITION = Edition(
     split=None,
     login_retry_s=180,
     long_answers=False,
+    rules=ReportRules(
+        burst_levels=(3, 4),
+        burst=(30, 0, True),
+        parked_burst=(0, 30, False),
+        after_off_s=0,
+        watch_s=3600,
+        watch_report_s=30,
+        watch_bodies=("vehicle", "unit_voltages", "battery_temperatures", "alarms"),
+        left_out=(
+            ("drive_motors", "charging_state", "parked_charging"),
+            ("engine", "charging_state", "parked_charging"),
+            ("engine", "run_mode", "electric"),
+        ),
+    ),
 )

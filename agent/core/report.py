@@ -47,22 +47,26 @@ def _spread(groups: "list[dict[str, Any]]", most: int) -> "list[list[dict[str, A
 
 
 class Schedule:
-    """Which samples are reports: the first, and every `period_ms` after it (7.2: at most 30 s apart)."""
+    """Which samples are reports: the first, and every `period_ms` after it (7.2: at most 30 s apart).
+
+    `period_ms` may be changed at any time; the next report is then so long after the last one.
+    """
 
     def __init__(self, period_ms: int) -> None:
         self.period_ms = period_ms
-        self._next: int | None = None
+        self._last: int | None = None
 
     def restart(self) -> None:
         """The grid's clock was set: the next sample is a report, and the grid begins anew with it."""
-        self._next = None
+        self._last = None
 
     def due(self, now: int) -> bool:
-        """True when the sample taken at `now` (monotonic ms on the sampling grid) is to be reported."""
-        if self._next is None:
-            self._next = now
-        if now < self._next:
+        """True when the sample taken at `now` (ms on the sampling grid) is to be reported."""
+        if self._last is None:
+            self._last = now
+            return True
+        periods = (now - self._last) // self.period_ms
+        if periods < 1:
             return False
-        missed = (now - self._next) // self.period_ms
-        self._next += (missed + 1) * self.period_ms
+        self._last += periods * self.period_ms  # a report that was missed does not move the grid
         return True

@@ -8,7 +8,7 @@ from agent.clock import Clock
 from agent.collect import Collector
 from agent.config import dbc_folder
 from agent.core.edition2016 import EDITION
-from agent.core.report import Schedule
+from agent.core.occasion import ReportSettings
 from agent.core.sampler import Sampler
 from agent.core.signals import LatestFrames
 from agent.outbox_thread import OutboxThread
@@ -52,10 +52,12 @@ def collected(folder, seconds, steps=(), slow=()):
             vin=VIN,
             sampler=Sampler(plan, clock.ticks_per_ms),
             latest=LatestFrames(plan),
-            schedule=Schedule(10_000),
+            settings=ReportSettings(),
+            silence_s=0,
             outbox=outbox,
             clock=clock,
-            appended=lambda _ids, rows: appended.extend(row.collected_at - START_S for row in rows),
+            appended=lambda _ids, rows, _held: appended.extend(row.collected_at - START_S for row in rows),
+            on_phase=lambda _active: None,
         )
         for number in range(seconds):
             for at, by in steps:

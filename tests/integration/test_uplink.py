@@ -38,9 +38,9 @@ def body(number: int) -> bytes:
 class Bench:
     """One uplink, one outbox, one platform; `done` waits until the outbox has nothing pending."""
 
-    def __init__(self, folder, platform_policy, each):
+    def __init__(self, folder, platform_policy, each, speed):
         self.folder = folder
-        self.clock = Clock(SPEED)
+        self.clock = Clock(speed)
         self.received = Received(folder / "platform.db")
         self.arrived = asyncio.Event()
         self.platform = Platform(
@@ -74,6 +74,11 @@ class Bench:
             ids = await self.outbox.append([row], 10, 9)
             self.uplink.appended(ids, [row])
 
+    async def logged_in(self):
+        async with asyncio.timeout(10):
+            while self.uplink.state != "logged_in":
+                await self.clock.sleep_until(self.clock.now() + 100)
+
     async def done(self, verdicts):
         """Wait until so many rows were proven or refused."""
         counters = self.uplink.sending.counters
@@ -92,8 +97,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(folder, policy, each=False):
-    made = Bench(folder, policy, each)
+async def bench(folder, policy, each=False, speed=SPEED):
+    made = Bench(folder, policy, each, speed)
     await made.start()
     try:
         yield made
@@ -208,11 +213,7 @@ def test_nobody_listens_then_somebody_does(tmp_path):
 def test_the_newest_row_of_a_session_is_live_and_all_before_it_reissues(tmp_path):
     async def run():
         async with bench(tmp_path, POLICIES["annex-b"]) as parts:
-            async with asyncio.timeout(10):
-                while parts.uplink.state != "logged_in":
-                    parts.arrived.clear()
-                    await parts.arrived.wait()
-                    await asyncio.sleep(0)
+            await parts.logged_in()
             old = NewRow(0, START_S, "2016", VIN, 1, body(0))  # sampled before the login
             parts.uplink.appended(await parts.outbox.append([old], 1, 0), [old])
             await parts.append(1, 1)
@@ -221,6 +222,25 @@ def test_the_newest_row_of_a_session_is_live_and_all_before_it_reissues(tmp_path
     asyncio.run(run())
     total = totals(tmp_path)
     assert (total["live"], total["reissued"]) == (1, 1)
+
+
+def test_seconds_from_before_a_fault_are_reissued_at_once_while_the_fault_itself_is_live(tmp_path):
+    """At once: not when the idle uplink looks for forgotten rows after a minute, which here is a real one."""
+
+    async def run():
+        async with bench(tmp_path, POLICIES["each"], speed=1) as parts:
+            await parts.logged_in()
+            await parts.append(0, 1)
+            await asyncio.wait_for(parts.done(1), 10)  # idle: no backlog left
+            now = parts.clock.now()
+            before = [NewRow(now - age * 1000, START_S + 40 - age, "2016", VIN, 1, body(age)) for age in (3, 2, 1)]
+            fault = NewRow(now, START_S + 40, "2016", VIN, 1, body(9))
+            parts.uplink.appended(await parts.outbox.append([fault], 40, 36, before), [fault], len(before))
+            await asyncio.wait_for(parts.done(5), 20)
+
+    asyncio.run(run())
+    total = totals(tmp_path)
+    assert (total["live"], total["reissued"], total["unaccounted"]) == (2, 3, 0)
 
 
 def test_a_row_of_a_clock_that_was_never_set_stops_nobody(tmp_path):

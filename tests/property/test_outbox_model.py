@@ -36,6 +36,8 @@ class Model:
         self.last: int | None = None
         self.high: int | None = None  # the newest second before the clock was set back
         self.taken: set[int] | None = set()  # seconds of earlier epochs; None: to be looked up at the next append
+        self.found: int | None = None  # the newest second of the process before
+        self.epoch: set[int] = set()  # seconds this process has stored since the clock was last set back
         self.ignored = 0
 
     def move(self, row: dict[str, Any], state: str) -> None:
@@ -44,16 +46,28 @@ class Model:
             self.ledger[row["boot"]][state] += 1
         row["state"] = state
 
-    def admits(self, second: int) -> bool:
-        """Whether the outbox stores a sample of this second, which then is its newest."""
+    def admits(self, second: int, oldest: int | None = None) -> bool:
+        """Whether the outbox stores a sample of this second, which then is its newest; `oldest` held one comes with it."""
         if self.last is not None and second < self.last - STEP_S:
             self.high = max(self.last, self.last if self.high is None else self.high)
-            self.last = self.taken = None
+            self.last = self.taken = self.found = None
+            self.epoch = set()
         if self.taken is None:
-            self.taken = {row["second"] for row in self.rows.values() if row["second"] >= second}
+            since = second if oldest is None else oldest
+            self.taken = {row["second"] for row in self.rows.values() if row["second"] >= since}
         if (self.last is not None and second <= self.last) or second in self.taken:
             return False
         self.last = second
+        self.epoch.add(second)
+        return True
+
+    def admits_held(self, second: int) -> bool:
+        """Whether a second from before a fault is stored: it fills a gap of this epoch."""
+        assert self.taken is not None
+        old = self.found is not None and second <= self.found
+        if old or second in self.epoch or second in self.taken or (self.last is not None and second >= self.last):
+            return False
+        self.epoch.add(second)
         return True
 
     def commit(self, wall_s: int) -> None:
@@ -120,9 +134,43 @@ class OutboxMachine(RuleBasedStateMachine):
         model.next_id += len(expected)
         model.commit(self.wall.s)
 
+    @rule(
+        gap=st.one_of(st.integers(1, 40), st.integers(-60, -STEP_S - 1)),
+        ages=st.sets(st.integers(1, 30), min_size=1, max_size=4),
+        parts=st.integers(1, 2),
+    )
+    def append_after_a_fault(self, gap: int, ages: set[int], parts: int) -> None:
+        """Some of the 30 s before a second come with it: those that fill gaps are stored, in front of it."""
+        model = self.model
+        second = (self.wall.s - START if model.last is None else model.last) + gap
+        held = [second - age for age in sorted(ages, reverse=True)]
+        admitted = [second] if model.admits(second, held[0]) else []
+        filled = [before for before in held if model.admits_held(before)]
+        sampled, not_due = 1 + len(held), 0
+        ids = self.outbox.append(
+            [new_row(second, part) for part in range(1, parts + 1)],
+            sampled,
+            not_due,
+            [new_row(before, part) for before in held for part in range(1, parts + 1)],
+        )
+        first = model.next_id
+        for before in filled + admitted:
+            for part in range(1, parts + 1):
+                model.rows[model.next_id] = {
+                    "boot": model.boot, "second": before, "part": part, "bodies": b"bodies", "state": "pending",
+                    "flag": None, "proven_at": None,
+                }  # fmt: skip
+                model.next_id += 1
+        assert ids == list(range(first + len(filled) * parts, model.next_id))
+        stored = len(filled) + len(admitted)
+        ledger = model.ledger.setdefault(model.boot, Counter())
+        ledger.update(sampled=sampled, not_due=not_due, pending=stored, lost=sampled - stored)
+        model.commit(self.wall.s)
+
     @rule(back=st.integers(0, STEP_S))
     def append_while_the_clock_jitters(self, back: int) -> None:
         if self.model.last is not None:
+            assert not self.model.admits(self.model.last - back)
             assert self.outbox.append([new_row(self.model.last - back)], 1, 0) == []
             self.model.ledger.setdefault(self.model.boot, Counter()).update(sampled=1, lost=1)
             self.model.commit(self.wall.s)
@@ -210,6 +258,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.model.last = self.model.rows[max(self.model.rows)]["second"] if self.model.rows else None
         behind = None not in (self.model.last, self.model.high) and self.model.high > self.model.last
         self.model.taken = None if behind else set()
+        self.model.found = self.model.last
+        self.model.epoch = set()
         self.start()
 
     @rule(limit=st.integers(0, 10), after=st.integers(0, 12), skip=some)

@@ -161,6 +161,28 @@ def test_a_clock_set_back_begins_an_epoch_that_repeats_no_stored_second(path: Pa
         assert outbox.stats()["total"]["unaccounted"] == 0
 
 
+def test_seconds_from_before_a_fault_stand_in_front_of_it_and_are_no_clock_set_back(outbox: Outbox) -> None:
+    outbox.append([new_row(100)], 101, 100)
+    outbox.append([new_row(110)], 10, 9)
+    held = [new_row(second, part) for second in range(101, 110) for part in (1, 2)]
+    assert outbox.append([new_row(111)], 1, -9, held) == [21]
+    assert [row.collected_at - START for row in outbox.batch(1000)] == [
+        100, 110, *(second for second in range(101, 110) for _ in (1, 2)), 111
+    ]  # fmt: skip
+    assert outbox.meta_get("clock_high") is None
+    assert total(outbox) == {"sampled": 112, "not_due": 100, "pending": 12}
+
+
+def test_a_second_from_before_a_fault_that_is_stored_already_is_not_stored_again(path: Path) -> None:
+    with closing(open_outbox(path)) as outbox:
+        outbox.append([new_row(100), new_row(105)], 2, 0)
+        assert outbox.append([new_row(106)], 4, 0, [new_row(103), new_row(104), new_row(105)]) == [5]
+    with closing(open_outbox(path)) as outbox:  # where it cannot be known any more it is not risked
+        assert outbox.append([new_row(108)], 4, 0, [new_row(102), new_row(106), new_row(107)]) == [7]
+        assert [row.collected_at - START for row in outbox.batch(1000)] == [100, 105, 103, 104, 106, 107, 108]
+        assert outbox.stats()["total"]["unaccounted"] == 0
+
+
 def test_a_restart_in_the_same_boot_of_the_machine_repeats_no_second(path: Path) -> None:
     with closing(open_outbox(path)) as outbox:
         outbox.append([new_row(7)], 1, 0)

@@ -6,6 +6,7 @@ import sys
 
 from agent.core.delivery import Delivery
 from agent.core.edition2016 import EDITION
+from agent.core.occasion import Occasion, ReportSettings, Ring, Steady, View
 from agent.core.outage import Outage
 from agent.core.packet import Packet, epoch_of
 from agent.core.report import Schedule, encode_report
@@ -73,6 +74,28 @@ def main(path: str) -> None:
     ok([outage.pause_ms(now, 500) for now in (0, 61000, 61001)] == [1000, 2000, 4000], "pauses double")
     schedule = Schedule(10000)
     ok([now for now in range(0, 31000, 1000) if schedule.due(now)] == [0, 10000, 20000, 30000], "a report every 10 s")
+
+    # A level-3 alarm at second 45 for one second, then the key is turned off: the seconds that the standard asks for.
+    occasion, ring, steady, view = (
+        Occasion(EDITION.rules, ReportSettings(), 60000),
+        Ring(30),
+        Steady(2000),
+        View(EDITION),
+    )
+    reported, held, quiet = [], [], 0
+    for second in range(400):
+        state = {"vehicle_state": 1 if second < 50 else 2, "charging_state": 3}
+        level, states = view.read([(1, state), (7, {"level": 3 if second == 45 else 0})])
+        now = steady.advance(at + second, second * 1000 + 3)
+        decision = occasion.decide(second * 1000, now, level, states, quiet)
+        if decision.due:
+            held += ring.take(decision.since) if decision.since is not None else []
+            reported.append(second)
+        else:
+            ring.keep(now, second)
+    ok(reported == [0, 10, 20, 30, 40] + list(range(45, 76)) + list(range(80, 240, 10)), "burst, then three minutes")
+    ok(held == [second for second in range(15, 45) if second % 10], "the thirty seconds before the alarm")
+    ok(not decision.active, "then nothing is left to report")
     session.logout(20000, at + 20)
     ok(Packet(session.data_to_send()).command == 4, "logout at the end")
 
