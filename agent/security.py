@@ -5,12 +5,14 @@ and platform have to agree on these; each is an option here. The default is what
 is no such thing, the safest choice.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 CHIP_ID_SIZE = 16
+_KEY_ITSELF = re.compile(r"^\s*[0-9A-Fa-f]{32}\s*$|-----BEGIN")
 
 _Iv = Annotated[str, Meta(pattern=r"^(random|[0-9A-Fa-f]{32})$")]
 _ChipId = Annotated[str, Meta(pattern=r"^[ -~]{0,16}$")]
@@ -69,6 +71,11 @@ def security_faults(table: Any, edition: Any) -> list[str]:
         f"security.{option}: is missing; {reason} needs {what}"
         for option, needed, reason, what in _needs(given)
         if needed and not given[option]
+    ]
+    faults += [
+        f"security.{option}: names a file; the key itself does not belong into a configuration"
+        for option in ("private_key", "platform_key", "data_key")
+        if _KEY_ITSELF.search(given[option])
     ]
     if edition == "2016":
         later = [("sign", ("sm2", "rsa", "ecc")), ("encryption", ("sm2", "sm4")), ("activation", (True,))]
