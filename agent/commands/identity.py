@@ -111,6 +111,8 @@ def _new_key(kind: str, path: str, as_json: bool) -> int:
         key = write_private_key(Path(path), kind)
     except FileExistsError:
         raise ConfigError(path, ["exists already; a private key is never overwritten"]) from None
+    except OSError as error:
+        raise ConfigError(path, [f"cannot be written: {error.strerror}"]) from None
     pem = public_pem(key.public_key())
     if as_json:
         print_json({"path": path, "algorithm": kind.upper(), "pem": pem})

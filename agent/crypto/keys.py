@@ -107,10 +107,14 @@ def write_private_key(path: Path, kind: str) -> PrivateKey:
     key = new_private_key(kind)
     pem = private_pem(key)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(pem)
-        stream.flush()
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(pem)
+            stream.flush()
+            os.fsync(descriptor)
+    except OSError:
+        path.unlink()  # half a key would stand in the way of a whole one
+        raise
     return key
 
 

@@ -104,8 +104,8 @@ def test_wrong_use_is_exit_2(tmp_path, capsys, monkeypatch):
     assert "pip install 'tbox-agent[crypto]'" in capsys.readouterr().err
     assert not (tmp_path / "new.pem").exists()
     monkeypatch.undo()
-    assert main(["identity", "--new-key", "ecc", str(tmp_path / "no/such/new.pem")]) == 1
-    assert "new.pem: No such file" in capsys.readouterr().err
+    assert main(["identity", "--new-key", "ecc", str(tmp_path / "no/such/new.pem")]) == 2
+    assert "new.pem: cannot be written: No such file" in capsys.readouterr().err
     with pytest.raises(SystemExit) as caught:
         main(["identity"])
     assert caught.value.code == 2

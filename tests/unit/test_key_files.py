@@ -1,5 +1,6 @@
 """Key files: who may read them, what they may hold, and that a refusal says nothing of what they hold."""
 
+import errno
 import os
 import stat
 from base64 import b64decode
@@ -50,6 +51,17 @@ def test_a_new_key_is_its_owners_alone_and_reads_back(tmp_path, kind):
     assert (tmp_path / "new.pem").read_bytes() == before
     (tmp_path / "public.pem").write_text(public_pem(key.public_key()))
     assert read_public_key(tmp_path / "public.pem") == key.public_key()
+
+
+def test_half_a_key_is_not_left_behind(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.crypto.keys.os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            write_private_key(tmp_path / "new.pem", "ecc")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o610, 0o601, 0o644, 0o777])
