@@ -27,8 +27,6 @@ class Answer(Protocol):
     @property
     def values(self) -> dict[str, Any] | None: ...
     @property
-    def reason(self) -> str: ...
-    @property
     def link(self) -> str: ...
 
 
@@ -81,23 +79,7 @@ class Answering:
             return None
         answer = await self._commands.respond(packet.command, unit, authenticated, wall_s)
         if answer.flag is None:
-            self._remarks.say(
-                now,
-                logging.WARNING,
-                "command of the platform ignored command=%02X reason=%s",
-                packet.command,
-                answer.reason,
-            )
             return None
-        level = logging.INFO if answer.flag == SUCCESS else logging.WARNING
-        self._remarks.say(
-            now,
-            level,
-            "command of the platform command=%02X answer=%02X %s",
-            packet.command,
-            answer.flag,
-            answer.reason,
-        )
         sent = self._session.answer(packet, unit, answer.flag, answer.values, now, wall_s)
         self._last = packet.raw, sent
         if answer.link == "move":

@@ -5,7 +5,6 @@ import contextlib
 import difflib
 import logging
 import signal
-import ssl
 import sys
 from random import Random
 
@@ -14,20 +13,16 @@ import msgspec
 from agent.canbus import CanBus
 from agent.clock import Clock
 from agent.collect import Collector
-from agent.config import Config, login_values, vin_warning
-from agent.core.delivery import Delivery
+from agent.config import Config, vin_warning
 from agent.core.editions import EDITIONS
-from agent.core.occasion import ReportSettings
 from agent.core.sampler import Sampler
-from agent.core.session import Session, SessionSettings
 from agent.core.signals import LatestFrames
 from agent.errors import AgentError, ConfigError
-from agent.links import Link
-from agent.links.tcp import open_tcp, tls_context
 from agent.mapping.plan import unseen
 from agent.outbox_thread import OutboxThread
+from agent.platformside import PlatformSide
 from agent.signalmap import CompiledMapping, load_mapping
-from agent.uplink import Uplink, UplinkSettings
+from agent.uplink import Uplink
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +34,6 @@ UNSEEN_MS = 10_000  # every cyclic message has come by then
 # How long a thread may keep Python to itself while another waits. With the default of 5 ms the sampling loop, which must take its
 # turn several times a sample, came 15 ms late beside 8,000 frames/s; with this 4 ms.
 SWITCH_S = 0.0003
-WINDOW_NONE = 20_000  # rows in flight at most; what one lost link may repeat
-WINDOW_EACH = 64
 SCALABLE = ("virtual", "udp_multicast", "log")  # interfaces without a real car behind them
 
 
@@ -111,28 +104,34 @@ class Agent:
                 await outbox.close()
 
     async def _run(self, outbox: OutboxThread) -> None:
-        report = self._config.report
-        self.uplink = self._make_uplink(outbox)
+        platform = PlatformSide(self._config, self._file, self._edition, self._clock, outbox, self._random)
+        await platform.open()
+        self.uplink = platform.uplink
         self.collector = Collector(
             edition=self._edition,
             vin=self._config.vehicle.vin,
             sampler=Sampler(self.mapping.plan, self._clock.ticks_per_ms),
             latest=self.latest,
-            settings=ReportSettings(report.interval_s * 1000, report.alarm_interval_ms),
-            silence_s=report.silence_s,
+            settings=platform.parameters.report_settings(),
+            silence_s=self._config.report.silence_s,
             outbox=outbox,
             clock=self._clock,
-            appended=self.uplink.appended,
-            on_phase=lambda _active: None,
+            appended=platform.appended,
+            on_phase=platform.phase,
         )
+        platform.collector = self.collector
         buses = self._make_buses()
-        async with asyncio.TaskGroup() as group:
-            for bus in buses:
-                group.create_task(bus.run(), name=f"bus {bus.settings.name}")
-            await self._clock.sleep_until(self._first_sample() - LEAD_MS)
-            group.create_task(self.uplink.run(), name="uplink")
-            group.create_task(self.collector.run(), name="collect")
-            group.create_task(self._watch(buses), name="health")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for bus in buses:
+                    group.create_task(bus.run(), name=f"bus {bus.settings.name}")
+                await self._clock.sleep_until(self._first_sample() - LEAD_MS)
+                group.create_task(platform.uplink.run(), name="uplink")
+                group.create_task(platform.monitoring.run(), name="sampling monitoring")
+                group.create_task(self.collector.run(), name="collect")
+                group.create_task(self._watch(buses), name="health")
+        finally:
+            await platform.close()
 
     def _first_sample(self) -> int:
         """The first whole second at which the buses will have been heard for `LEAD_MS`."""
@@ -151,50 +150,6 @@ class Agent:
                 settings = msgspec.structs.replace(settings, channel=path)
             buses.append(CanBus(settings, indexes[settings.name], self.latest, self._clock, self._random))
         return buses
-
-    def _make_uplink(self, outbox: OutboxThread) -> Uplink:
-        vehicle, platform = self._config.vehicle, self._config.platform
-        retry_s = platform.login_retry_s or self._edition.login_retry_s
-        session = Session(
-            self._edition,
-            vehicle.vin.encode(),
-            login_values(vehicle),
-            SessionSettings(platform.heartbeat_s * 1000, retry_s * 1000, platform.login_wait_min * 60_000),
-        )
-        each = platform.policy == "each"
-        delivery = Delivery(
-            each,
-            int(platform.settle_s * 1000),
-            platform.answer_timeout_s * 1000,
-            WINDOW_EACH if each else WINDOW_NONE,
-        )
-
-        tls = self._tls_context()
-
-        async def open_link() -> Link:
-            timeout_s = self._clock.real_s(platform.connect_timeout_s * 1000)
-            return await open_tcp(platform.host, platform.port, timeout_s, tls)
-
-        return Uplink(
-            outbox=outbox,
-            session=session,
-            delivery=delivery,
-            open_link=open_link,
-            clock=self._clock,
-            settings=UplinkSettings(self._config.report.interval_s * 1000, platform.drain_per_s),
-            random=self._random,
-            time_sync=platform.time_sync,
-        )
-
-    def _tls_context(self) -> ssl.SSLContext | None:
-        platform = self._config.platform
-        if not platform.tls:
-            return None
-        authorities = str(self._config.path(platform.tls_ca)) if platform.tls_ca else None
-        try:
-            return tls_context(authorities)
-        except OSError as error:
-            raise ConfigError(self._file, [f"platform.tls_ca = {platform.tls_ca!r}: {error}"]) from error
 
     async def _watch(self, buses: list[CanBus]) -> None:
         """Once a minute: say how things stand, and name each bus that is silent; early on, each message that is missing."""

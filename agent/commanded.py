@@ -21,12 +21,14 @@ from agent.core.terminal import (
     FACTORY_SETTINGS,
     FIRMWARE_VERSION,
     HARDWARE_VERSION,
+    MONITORING,
     POWER_OFF,
     RESET,
     UPGRADE,
     Permissions,
     Terminal,
 )
+from agent.parameters import MONITORED, SAMPLING_MONITORING
 from agent.remarks import Remarks
 from agent.upgrade import Upgrade
 from agent.upgrade_fetch import shown
@@ -147,6 +149,11 @@ class Commanded:
                 return "the disk does not take the factory settings", ""
         elif reply.action[1] == DROP_LINK:
             return "", "drop"
+        elif reply.action[1] == MONITORING:
+            if self._parameters.public_endpoint() is None:
+                return "no public platform is known (platform.public_host, or parameters 0E and 0F)", ""
+            if not await self._parameters.set({SAMPLING_MONITORING: MONITORED}):
+                return "the disk does not take the parameters", ""
         else:
             return self._program_fault(*reply.action[1:]), ""
         return "", "move" if self._place() != endpoint else ""
@@ -224,6 +231,7 @@ def permissions(config: "Config") -> Permissions:
     """What the configuration lets a platform do."""
     control = config.control
     enabled = [number for number, name in PROGRAMS.items() if getattr(control, name)]
+    enabled.append(MONITORING)
     enabled += [FACTORY_SETTINGS] * control.factory_settings + [DROP_LINK] * control.drop_link
     places = tuple(place.lower().encode() for place in config.platform.allowed_platforms)
     return Permissions(control.parameters, places, tuple(enabled))

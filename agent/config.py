@@ -7,6 +7,7 @@
 [outbox]    path, keep_days, max_mb, reissue_days
 [log]       level
 [control]   what the platform may set and order, and the programs that do it: agent/control.py
+[security]  encryption, sign, private_key, ...: agent/security.py
 """
 
 import difflib
@@ -20,6 +21,7 @@ from msgspec import Meta
 from agent.control import Control, control_faults
 from agent.core.editions import EDITIONS
 from agent.errors import ConfigError
+from agent.security import Security, security_faults
 
 VIN_LETTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"  # GB 16735: no I, O, Q
 _VIN_VALUES = dict(zip("0123456789ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "012345678912345678123457923456789"), strict=True))
@@ -124,6 +126,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outbox: Outbox = Outbox()
     log: Log = Log()
     control: Control = Control()
+    security: Security = Security()
     folder: str = "."
 
     def path(self, name: str) -> Path:
@@ -166,6 +169,7 @@ def load_config(path: str | Path) -> Config:
     config = _convert(table, Config, "", faults)
     if isinstance(table.get("vehicle"), dict):
         _check_vehicle(table["vehicle"], faults)
+        faults += security_faults(table.get("security"), table["vehicle"].get("edition", "2016"))
     _check_buses(table.get("can"), faults)
     _check_interval(table, faults)
     faults += control_faults(table.get("control"), table.get("vehicle"))

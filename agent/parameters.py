@@ -13,6 +13,7 @@ from agent import __version__
 from agent.core.editions import EDITIONS
 from agent.core.field import Field
 from agent.core.hostname import is_host_name
+from agent.core.occasion import ReportSettings
 from agent.core.session import SessionSettings
 from agent.core.terminal import PLATFORM
 
@@ -30,7 +31,8 @@ KEY = "parameters"  # of the outbox's small values
 MS = {"ms": 1, "s": 1000, "min": 60_000}
 PERIODS_MS = {0x01: 10_000, 0x02: 10_000, 0x03: 1_000, 0x09: 60_000, 0x0A: 60_000, 0x0B: 60_000, 0x0C: 1_800_000}
 NO_PORT = 0xFFFF
-NOT_MONITORED = 2
+SAMPLING_MONITORING = 0x10
+MONITORED, NOT_MONITORED = 1, 2
 HOST, PORT = PLATFORM[1:]
 PUBLIC_HOST, PUBLIC_PORT = 0x0E, 0x0F
 
@@ -40,14 +42,6 @@ class Store(Protocol):
 
     async def meta_get(self, key: str) -> str | None: ...
     async def meta_set(self, key: str, value: str) -> bool: ...
-
-
-class ReportSettings(msgspec.Struct, frozen=True):
-    """Parameters 01, 02, 03 in ms: to local storage, between reports, between reports during an alarm."""
-
-    storage_ms: int
-    period_ms: int
-    alarm_period_ms: int
 
 
 class AnswerTimeouts(msgspec.Struct, frozen=True):
@@ -113,11 +107,11 @@ class Parameters:
         """Heartbeat (09), wait after three failed logins (0C), and the edition's time to the next login."""
         platform = self._config.platform
         retry_s = platform.login_retry_s or self.edition.login_retry_s
-        return SessionSettings(self._ms(0x09), retry_s * 1000, self._ms(0x0C))
+        return SessionSettings(self._ms(0x09), retry_s * 1000, self._ms(0x0C), self._ms(0x0B))
 
     def report_settings(self) -> ReportSettings:
-        """When to sample for storage and when to report."""
-        return ReportSettings(self._ms(0x01), self._ms(0x02), self._ms(0x03))
+        """When to report. Local storage (01) is never coarser: each report is a row of the outbox before it is sent."""
+        return ReportSettings(self._ms(0x02), self._ms(0x03))
 
     def answer_timeouts(self) -> AnswerTimeouts:
         """How long either side waits for an answer."""
@@ -131,6 +125,10 @@ class Parameters:
     def previous(self) -> Endpoint | None:
         """Where the last login succeeded while another address is on trial; else None."""
         return None if self._previous is None else Endpoint(*self._place(self._previous))
+
+    def monitored(self) -> Endpoint | None:
+        """Where a second link has to stand while the terminal is in sampling monitoring (10); None: nowhere."""
+        return self.public_endpoint() if self.get(SAMPLING_MONITORING) == MONITORED else None
 
     def public_endpoint(self) -> Endpoint | None:
         """The public platform (0E, 0F), if one is known."""
@@ -252,7 +250,7 @@ def _defaults(edition: "Edition") -> "dict[int, Value]":
     return {
         **{number: _in_row(edition, number, ms) for number, ms in PERIODS_MS.items()},
         0x08: _version(__version__),
-        0x10: NOT_MONITORED,
+        SAMPLING_MONITORING: NOT_MONITORED,
     }
 
 
@@ -262,6 +260,7 @@ def _file_values(config: "Config", edition: "Edition") -> "dict[int, Value]":
     return {
         **_defaults(edition),
         0x02: _in_row(edition, 0x02, config.report.interval_s * 1000),
+        0x03: _in_row(edition, 0x03, config.report.alarm_interval_ms),
         HOST: platform.host.encode()[:255],
         PORT: platform.port if platform.port <= top else NO_PORT,
         0x07: _version(vehicle.hardware_version),

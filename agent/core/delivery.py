@@ -38,7 +38,7 @@ class Delivery:
     def __init__(self, each: bool, settle_ms: int, answer_timeout_ms: int, window: int) -> None:
         self._each = each
         self._settle_ms = settle_ms
-        self._answer_timeout_ms = answer_timeout_ms
+        self.answer_timeout_ms = answer_timeout_ms
         self._window = window
         self._echoed = False
         # In order of sending; a plain dict has no order under MicroPython.
@@ -130,7 +130,7 @@ class Delivery:
         if not self._each:
             return False
         for flight in self._oldest():
-            return now - flight.sent_at >= self._answer_timeout_ms
+            return now - flight.sent_at >= self.answer_timeout_ms
         return False
 
     def deadline(self) -> "int | None":
@@ -140,7 +140,7 @@ class Delivery:
             times.append(self._marks[0][2])
         if self._each:
             for flight in self._oldest():
-                times.append(flight.sent_at + self._answer_timeout_ms)
+                times.append(flight.sent_at + self.answer_timeout_ms)
         return min(times) if times else None
 
     def waits_for_acknowledgement(self) -> bool:

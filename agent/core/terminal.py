@@ -40,7 +40,8 @@ RESET = 0x03
 FACTORY_SETTINGS = 0x04
 DROP_LINK = 0x05
 ALARM = ALARM_CONTROL
-BARE_CONTROLS = (POWER_OFF, RESET, FACTORY_SETTINGS, DROP_LINK)  # nothing stands behind their id
+MONITORING = 0x07
+BARE_CONTROLS = (POWER_OFF, RESET, FACTORY_SETTINGS, DROP_LINK, MONITORING)  # nothing stands behind their id
 MAX_TEXT = (
     1024  # bytes of an alarm's text; more is no warning that anybody reads, and a program's argument has its limit
 )

@@ -19,17 +19,20 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, 
 LAYERS = {
     "core": 0,
     "errors": 1,
-    **dict.fromkeys(("clock", "control", "labels", "programs", "progress", "remarks"), 2),
+    **dict.fromkeys(("clock", "control", "labels", "programs", "progress", "remarks", "security"), 2),
     **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "health", "packetjson"), 3),
     "parameters": 3,
     **dict.fromkeys(("collect", "coverage", "explain", "replay", "uplink"), 4),
     "commanded": 4,
-    "app": 5,
-    **dict.fromkeys(("cli", "commands", "board"), 6),
+    **dict.fromkeys(("orders", "monitoring"), 5),
+    "platformside": 6,
+    "app": 7,
+    **dict.fromkeys(("cli", "commands", "board"), 8),
 }
 # Modules that are a part of an area without carrying its name, by how their names begin.
 PART_OF = {
     "mapping": "signalmap",
+    "crypto": "seal",
     "canlog": "canbus",
     "json": "packetjson",
     "hexinput": "packetjson",

@@ -1,0 +1,149 @@
+"""Everything between the outbox and the platforms, joined: parameters, keys, session, uplink, commands, the second link."""
+
+import hashlib
+import ssl
+from random import Random
+from typing import TYPE_CHECKING
+
+from agent.clock import Clock
+from agent.commanded import Commanded
+from agent.config import Config, login_values
+from agent.core.delivery import Delivery
+from agent.core.edition import Edition
+from agent.core.session import Session
+from agent.errors import ConfigError
+from agent.links import Link
+from agent.links.tcp import open_tcp, tls_context
+from agent.monitoring import LiveOnly, Monitoring
+from agent.orders import ACTIVATED, Orders
+from agent.outbox import NewRow
+from agent.parameters import Endpoint, Parameters
+from agent.seal import Seal, open_seal
+from agent.uplink import Store, Uplink, UplinkSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from agent.answering import Commands
+    from agent.collect import Collector
+    from agent.outbox_thread import OutboxThread
+
+WINDOW_NONE = 20_000  # rows in flight at most; what one lost link may repeat
+WINDOW_EACH = 64
+
+
+class PlatformSide:
+    """Make it, `open` it, run `uplink` and `monitoring`, `close` it. ConfigError for keys and certificates that are wrong."""
+
+    parameters: Parameters
+    uplink: Uplink
+
+    def __init__(
+        self, config: Config, file: str, edition: Edition, clock: Clock, outbox: "OutboxThread", random: Random
+    ) -> None:
+        self.collector: Collector | None = None
+        self.monitoring = Monitoring(self._second)
+        self._config = config
+        self._file = file
+        self._edition = edition
+        self._clock = clock
+        self._outbox = outbox
+        self._random = random
+        self._tls = self._tls_context()
+        self._seal: Seal = open_seal(config.security, config.path("."), self._wall_s, file)
+        self._commanded: Commanded | None = None
+
+    async def open(self) -> None:
+        """Read what an earlier process left in the outbox and make the uplink."""
+        self.parameters = await Parameters.load(self._config, self._edition, self._outbox)
+        vehicle, security = self._config.vehicle, self._config.security
+        # Another chip, VIN or platform has to be activated anew.
+        named = f"{vehicle.vin} {security.chip_id} {self._config.platform.host}"
+        identity = hashlib.sha256(named.encode()).hexdigest()
+        activate = security.activation and await self._outbox.meta_get(ACTIVATED) != identity
+        self._commanded = Commanded(self._edition, self._config, self.parameters, self._clock, self._file)
+        orders = Orders(self._commanded, self.parameters, self._seal, self._outbox, identity, self._apply)
+        self._session = self._make_session(activate)
+        self.uplink = self._make_uplink(self._outbox, self._session, self._open_link, orders)
+        self.monitoring.want(self.parameters.monitored())
+
+    def appended(self, ids: list[int], rows: list[NewRow], held: int) -> None:
+        """Rows of one sample stand in the outbox."""
+        self.uplink.appended(ids, rows, held)
+        self.monitoring.appended(ids, rows)
+
+    def phase(self, active: bool) -> None:
+        """Whether the vehicle has something to report."""
+        self.uplink.phase(active)
+        self.monitoring.phase(active)
+
+    async def close(self) -> None:
+        """End what the platform ordered and is still under way."""
+        if self._commanded is not None:
+            await self._commanded.close()
+
+    def _apply(self) -> None:
+        """Parameters have other values: from the next sample and the next deadline on they count."""
+        parameters = self.parameters
+        self._session.settings = parameters.session_settings()
+        self.uplink.sending.period_ms = parameters.report_settings().period_ms
+        self.uplink.sending.delivery.answer_timeout_ms = parameters.answer_timeouts().platform_ms
+        if self.collector is not None:
+            self.collector.settings = parameters.report_settings()
+        self.monitoring.want(parameters.monitored())
+
+    def _make_session(self, activate: bool) -> Session:
+        vin = self._config.vehicle.vin.encode()
+        return Session(
+            self._edition,
+            vin,
+            login_values(self._config.vehicle),
+            self.parameters.session_settings(),
+            self._seal.seal,
+            self._seal.unseal,
+            (lambda wall_s: self._seal.activation(wall_s, vin)) if activate else None,
+        )
+
+    def _make_uplink(
+        self, store: Store, session: Session, open_link: "Callable[[], Awaitable[Link]]", commands: "Commands | None"
+    ) -> Uplink:
+        platform, parameters = self._config.platform, self.parameters
+        each = platform.policy == "each"
+        timeout_ms = parameters.answer_timeouts().platform_ms
+        return Uplink(
+            outbox=store,
+            session=session,
+            delivery=Delivery(each, int(platform.settle_s * 1000), timeout_ms, WINDOW_EACH if each else WINDOW_NONE),
+            open_link=open_link,
+            clock=self._clock,
+            settings=UplinkSettings(parameters.report_settings().period_ms, platform.drain_per_s),
+            random=self._random,
+            time_sync=platform.time_sync,
+            commands=commands,
+        )
+
+    def _second(self, endpoint: Endpoint) -> Uplink:
+        """The uplink of sampling monitoring; nobody commands there."""
+        return self._make_uplink(
+            LiveOnly(self._outbox), self._make_session(activate=False), lambda: self._open(endpoint), None
+        )
+
+    async def _open_link(self) -> Link:
+        return await self._open(self.parameters.endpoint())
+
+    async def _open(self, endpoint: Endpoint) -> Link:
+        timeout_s = self._clock.real_s(self._config.platform.connect_timeout_s * 1000)
+        return await open_tcp(endpoint.host, endpoint.port, timeout_s, self._tls)
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        platform = self._config.platform
+        if not platform.tls:
+            return None
+        authorities = str(self._config.path(platform.tls_ca)) if platform.tls_ca else None
+        try:
+            return tls_context(authorities)
+        except OSError as error:
+            raise ConfigError(self._file, [f"platform.tls_ca = {platform.tls_ca!r}: {error}"]) from error
+
+    def _wall_s(self) -> int:
+        return self._clock.wall_ms() // 1000
