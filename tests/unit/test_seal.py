@@ -345,6 +345,7 @@ def test_no_key_shows_in_texts_errors_or_the_log(tmp_path, caplog):
     values = {"key_type": 5, "key": SECRET, "valid_from": time_bytes(WALL_S - 9), "valid_until": time_bytes(WALL_S + 9)}
     changes = ({}, {"key": SECRET[:9]}, {"key_type": 3}, {"valid_from": values["valid_until"]})
     texts += [seal.adopt_key(values | change, WALL_S) for change in changes]
+    texts.append(repr(vars(seal)))
     for code, unit in ((5, UNIT), (4, UNIT), (0xFE, UNIT)):
         with pytest.raises(RemoteProtocolError) as caught:
             seal.unseal(code, unit)
