@@ -136,7 +136,7 @@ class Seal:
         if isinstance(key, str):
             return key
         self._exchanged = (first, last, key)
-        self._received = dict(values)
+        self._received = dict(values) if self.security.wrapped_keys else None
         return ""
 
     def exchanged_key(self) -> dict[str, Any] | None:
@@ -144,7 +144,7 @@ class Seal:
 
         The key inside is as it came, encrypted with the terminal's public key: it may lie on a disk.
         """
-        return self._received if self.security.wrapped_keys else None
+        return self._received
 
     def _unwrapped(self, key: bytes) -> "DataKey | str":
         from agent.crypto import ciphers

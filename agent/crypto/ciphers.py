@@ -121,6 +121,6 @@ def _unpad(data: bytes, padding: str) -> bytes:
     if padding == "pkcs7":
         return _run(PKCS7(8 * BLOCK).unpadder(), data)
     bare = data.rstrip(b"\0")
-    if len(data) - len(bare) >= BLOCK or bare[-1:] != b"\x80":
+    if bare[-1:] != b"\x80":
         raise UndecipherableError
     return bare[:-1]

@@ -127,6 +127,15 @@ def test_the_public_key_of_an_activation_verifies_it(tmp_path, kind, encoding):
     assert verify(values, covered, key, seal.security)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_signature_has_one_form_only(tmp_path, kind):
+    seal = make_seal(tmp_path, a_key(kind), sign=kind)
+    _, unit = seal.seal(b"$$", 2, UNIT)
+    values = signature_of(unit)
+    for change in ({"r": b"\0" + values["r"]}, {"s": b"\0" + values["s"]}, {"s": values["s"] + b"\0"}, {"r": b""}):
+        assert not verify(values | change, UNIT, a_key(kind).public_key(), PLAIN)
+
+
 def test_sm3_is_another_digest_for_ecc(tmp_path):
     seal = make_seal(tmp_path, a_key("ecc"), sign="ecc", ecc_digest="sm3")
     _, unit = seal.seal(b"$$", 2, UNIT)
@@ -149,6 +158,25 @@ def test_what_is_sealed_is_unsealed_under_the_code_of_its_algorithm(tmp_path, en
     assert seal.unseal(code, sealed) == unit
     if encryption == "rsa":
         assert len(sealed) == 256 * -(-size // 190)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"encryption": kind, "block_mode": mode} for kind in ("aes", "sm4") for mode in ("gcm", "cbc")]
+    + [{"encryption": kind} for kind in ("rsa", "sm2")],
+)
+def test_one_unit_sealed_twice_looks_different_from_its_first_bytes_on(tmp_path, options):
+    seal = make_seal(tmp_path, key_for(options["encryption"]), **options)
+    assert len({seal.seal(b"$$", 2, UNIT)[1][:12] for _ in range(8)}) == 8
+
+
+@pytest.mark.parametrize("iv", ["0" * 32, "0123456789abcdef0123456789ABCDEF"])
+def test_a_fixed_iv_is_not_sent(tmp_path, iv):
+    seal = make_seal(tmp_path, a_key("rsa"), encryption="aes", block_mode="cbc", iv=iv)
+    code, sealed = seal.seal(b"$$", 2, UNIT)
+    assert (code, sealed) == seal.seal(b"$$", 2, UNIT)
+    assert len(sealed) == (len(UNIT) // 16 + 1) * 16
+    assert seal.unseal(code, sealed) == UNIT
 
 
 def test_the_signature_lies_inside_the_encryption(tmp_path):
@@ -317,6 +345,7 @@ def test_no_key_shows_in_texts_errors_or_the_log(tmp_path, caplog):
     values = {"key_type": 5, "key": SECRET, "valid_from": time_bytes(WALL_S - 9), "valid_until": time_bytes(WALL_S + 9)}
     changes = ({}, {"key": SECRET[:9]}, {"key_type": 3}, {"valid_from": values["valid_until"]})
     texts += [seal.adopt_key(values | change, WALL_S) for change in changes]
+    texts.append(repr(vars(seal)))
     for code, unit in ((5, UNIT), (4, UNIT), (0xFE, UNIT)):
         with pytest.raises(RemoteProtocolError) as caught:
             seal.unseal(code, unit)
