@@ -116,7 +116,7 @@ class Agent:
             vin=self._config.vehicle.vin,
             sampler=Sampler(self.mapping.plan, self._clock.ticks_per_ms),
             latest=self.latest,
-            settings=ReportSettings(report.interval_s * 1000, report.alarm_interval_ms),
+            settings=ReportSettings(report.interval_s * 1000, report.alarm_interval_ms, report.storage_interval_ms),
             silence_s=report.silence_s,
             outbox=outbox,
             clock=self._clock,
