@@ -72,7 +72,8 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When to report; the 2016 edition asks for at most 30 s between reports.
 
     `alarm_interval_ms`: between reports around a grave alarm. `storage_interval_ms`: where it is shorter than `interval_s`,
-    samples in between are stored and never sent. In both, less than 1000 counts as 1000, the period of sampling. `silence_s`: buses silent for so long are a vehicle switched off; 0: never.
+    samples in between are stored and never sent. In both, less than 1000 counts as 1000, the period of sampling.
+    `silence_s`: buses silent for so long are a vehicle switched off; 0: never.
     """
 
     interval_s: Annotated[int, Meta(ge=1, le=600)] = 10
