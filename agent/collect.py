@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -28,8 +28,17 @@ BEIJING = timezone(timedelta(hours=8))
 class Store(Protocol):
     """What collecting needs of the outbox."""
 
-    async def append(self, rows: list[NewRow], sampled: int, not_due: int, held: list[NewRow] = ...) -> list[int]: ...
+    async def append(
+        self, rows: list[NewRow], sampled: int, not_due: int, held: list[NewRow], kept: list[NewRow]
+    ) -> list[int]: ...
     def count(self, reason: str, n: int = 1) -> None: ...
+
+
+class Sample(NamedTuple):
+    """A sample that was not reported; `keep`: local storage wants it."""
+
+    rows: list[NewRow]
+    keep: bool
 
 
 class CollectCounters(msgspec.Struct):
@@ -90,6 +99,7 @@ class Collector:
         self._clock_fault = ""
         self._sampled = 0  # since the last append
         self._not_due = 0
+        self._kept: list[NewRow] = []  # for local storage, with the next append
 
     @property
     def settings(self) -> ReportSettings:
@@ -133,12 +143,16 @@ class Collector:
         self._say_burst(decision.burst)
         rows = self._rows(second, now, self._view.pick(bodies, decision))
         if decision.due and rows:
-            held = [] if decision.since is None else self._ring.take(decision.since)
+            held: list[Sample] = []
+            if decision.since is not None:
+                held, old = self._ring.take(decision.since)
+                self._let_go(old)
             await self._append(second, rows, held)
         else:
             self.counters.not_due += 1
             self._not_due += 1
-            self._ring.keep(steady_ms, rows)
+            gone = self._ring.put(steady_ms, Sample(rows, decision.keep))
+            self._let_go([gone] if gone else [])
         if decision.active != self._active:
             self._active = decision.active
             log.info("vehicle awake" if self._active else "vehicle off: no more reports until it wakes")
@@ -157,7 +171,7 @@ class Collector:
             for part, encoded in enumerate(encode_report(self._edition, bodies), start=1)
         ]
 
-    async def _append(self, second: int, rows: list[NewRow], held: list[list[NewRow]]) -> None:
+    async def _append(self, second: int, rows: list[NewRow], held: list[Sample]) -> None:
         """Commit a sample, and in the same transaction the `held` samples of the seconds before a fault."""
         self.counters.reported += 1 + len(held)
         self.counters.held += len(held)
@@ -166,10 +180,15 @@ class Collector:
         self._sampled = self._not_due = 0
         size = sum(len(row.bodies) for row in rows)
         log.info("report of=%s parts=%d bytes=%d", datetime.fromtimestamp(second, BEIJING), len(rows), size)
-        earlier = [row for sample in held for row in sample]
-        ids = await self._outbox.append(rows, sampled, not_due, earlier)
+        earlier = [row for sample in held for row in sample.rows]
+        kept, self._kept = self._kept, []
+        ids = await self._outbox.append(rows, sampled, not_due, earlier, kept)
         if len(ids) == len(rows):  # the outbox itself drops a second that the process before this one has had
             self._appended(ids, rows, len(earlier))
+
+    def _let_go(self, samples: list[Sample]) -> None:
+        """Samples that no fault can call for any more: local storage takes its share with the next append."""
+        self._kept += [row for sample in samples if sample.keep for row in sample.rows]
 
     def _say_burst(self, burst: bool) -> None:
         if burst != self._burst:
@@ -191,7 +210,7 @@ class Collector:
             else:
                 self._last_s = None
                 self._occasion.restart_grid()
-                self._ring.take(0)  # seconds that are still to come, or were reported
+                self._let_go(self._ring.empty())  # seconds that are still to come, or were reported
         if fault != self._clock_fault:
             if fault:
                 log.warning("samples are dropped: the wall clock %s, now second %d", fault, second)
@@ -213,4 +232,6 @@ class Collector:
         """Give the outbox the counts that no row has carried yet; at a clean stop."""
         sampled, not_due = self._sampled, self._not_due
         self._sampled = self._not_due = 0
-        await self._outbox.append([], sampled, not_due)
+        self._let_go(self._ring.empty())
+        kept, self._kept = self._kept, []
+        await self._outbox.append([], sampled, not_due, [], kept)

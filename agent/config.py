@@ -3,7 +3,7 @@
 [vehicle]   vin, iccid, edition, mapping, codes
 [[can]]     name, interface, channel, bitrate, data_bitrate, fd, listen_only, loop, options
 [platform]  host, port, policy, settle_s, drain_per_s, ...
-[report]    interval_s, alarm_interval_ms, silence_s
+[report]    interval_s, alarm_interval_ms, storage_interval_ms, silence_s
 [outbox]    path, keep_days, max_mb, reissue_days
 [log]       level
 [control]   what the platform may set and order, and the programs that do it: agent/control.py
@@ -92,12 +92,14 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When to report; the 2016 edition asks for at most 30 s between reports.
 
-    `alarm_interval_ms`: between reports around a grave alarm; less than 1000 counts as 1000, the period of sampling.
+    `alarm_interval_ms`: between reports around a grave alarm. `storage_interval_ms`: where it is shorter than `interval_s`,
+    samples in between are stored and never sent. In both, less than 1000 counts as 1000, the period of sampling.
     `silence_s`: buses silent for so long are a vehicle switched off; 0: never.
     """
 
     interval_s: Annotated[int, Meta(ge=1, le=600)] = 10
     alarm_interval_ms: Annotated[int, Meta(ge=0, le=60_000)] = 1000
+    storage_interval_ms: Annotated[int, Meta(ge=0, le=60_000)] = 10_000
     silence_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
 
 

@@ -16,12 +16,10 @@ from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import msgspec
-
 from agent import outbox_file, outbox_ledger, outbox_space
 from agent.errors import OutboxError
 from agent.outbox_file import Stored
-from agent.outbox_memory import Append, NewRow, Row, Verdict, Waiting
+from agent.outbox_memory import Append, NewRow, Row, Verdict, Waiting, numbered, record
 from agent.outbox_seconds import CLOCK_HIGH, Seconds
 
 __all__ = ["Fate", "NewRow", "Outbox", "Row"]
@@ -41,8 +39,8 @@ COMPLAINT_S = 60  # between two complaints about the disk
 
 _PENDING = """SELECT id, boot, monotonic_ms, collected_at, edition, vin, part, bodies FROM rows
     WHERE state = 'pending' AND proven_at IS NULL AND id > ? ORDER BY id"""
-_INSERT = """INSERT INTO rows (id, boot, monotonic_ms, collected_at, edition, vin, part, bodies, state)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT = """INSERT INTO rows (id, boot, monotonic_ms, collected_at, edition, vin, part, bodies, state, proven_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _SECONDS = """UPDATE boots SET sampled = sampled + ?, not_due = not_due + ?, live = live + ?, reissued = reissued + ?
     WHERE id = ?"""
 _LOST = """INSERT INTO counts (boot, kind, reason, n) VALUES (?, 'lost', ?, ?)
@@ -128,31 +126,35 @@ class Outbox:
         limits = _Limits(keep_days * DAY_S, reissue_days * DAY_S, int(max_mb * 1_000_000))
         return cls(path, lock, db, stored, limits, wall_s, kernel_boot)
 
-    def append(self, rows: Iterable[NewRow], sampled: int, not_due: int, held: Iterable[NewRow] = ()) -> list[int]:
+    def append(
+        self,
+        rows: Iterable[NewRow],
+        sampled: int,
+        not_due: int,
+        held: Iterable[NewRow] = (),
+        kept: Iterable[NewRow] = (),
+    ) -> list[int]:
         """Store the rows and what was counted since the last append in one transaction; give the ids of `rows`.
 
-        `sampled` is the number of seconds since the last append, those of `rows` included; `not_due` of them gave no
-        row. `held`, oldest first, are seconds from before `rows` that are wanted only now: they were counted as not due,
-        so `not_due` is less by them, and may be negative. A second that may not be stored (`Seconds`) is counted as
-        lost, reason `clock`, and has no id. The parts of one second belong into one call.
+        `sampled` seconds passed since the last append, those of `rows` included; `not_due` of them gave no row. `held`,
+        oldest first, are seconds from before `rows` that are wanted only now: as they were counted as not due, `not_due` is
+        less by them, and may be negative. `kept` are stored, never sent, and not due. A second that may not be stored
+        (`Seconds`) is counted as lost, reason `clock`, and has no id. The parts of one second belong into one call.
         """
-        filled, kept, dropped = self._seconds.sift(held, rows)
+        filled, new, dropped = self._seconds.sift(held, rows)
         if dropped:
             self.count("clock", dropped)
-        stored = [
-            Row(number, self.boot, *msgspec.structs.astuple(new))
-            for number, new in enumerate(filled + kept, self._next_id)
-        ]
+        stored = numbered(self._next_id, self.boot, kept, filled + new)
         self._next_id += len(stored)
         self._waiting.appends.append(Append(stored, sampled, not_due, self._lost))
         self._lost = {}
         self._write()
-        return [row.id for row in stored[len(filled) :]]
+        return [row.id for row in stored[len(stored) - len(new) :]]
 
     def _stored_from(self, second: int) -> set[int]:
         """Collection times from `second` on; reads all rows, for the rare moment when a clock was set back."""
         self._meta_changed.add(CLOCK_HIGH)
-        seconds = {row.collected_at for row in self._waiting.rows()}
+        seconds = {row.collected_at for row in self._waiting.pending()}
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):  # a disk that refuses is the append's own business
                 seconds |= outbox_ledger.seconds_from(self._db, second)
@@ -170,7 +172,7 @@ class Outbox:
                             found.append(Row(*record))
             except sqlite3.Error as error:
                 self._disk_refused(error)
-        for row in self._waiting.rows():
+        for row in self._waiting.pending():
             if len(found) == limit:
                 break
             if row.id > after_id and row.id not in self._waiting.verdicts and row.id not in skip:
@@ -350,7 +352,7 @@ class Outbox:
         if append and not self._boot_stored:
             entry = (self.boot, self._kernel_boot, self._started)
             db.execute("INSERT INTO boots (id, kernel_boot, started) VALUES (?, ?, ?)", entry)
-        db.executemany(_INSERT, map(msgspec.structs.astuple, append.rows))
+        db.executemany(_INSERT, map(record, append.rows))
         seconds = (append.sampled, append.not_due, append.proven.get("live", 0), append.proven.get("reissued", 0))
         if any(seconds):
             db.execute(_SECONDS, (*seconds, self.boot))

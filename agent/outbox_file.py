@@ -3,7 +3,8 @@
 The SQLite database stands beside `PATH.lock`, whose flock says which process owns the rows. Reading the ledger and
 releasing refused rows (`outbox_ledger.py`) need no lock: SQLite's own transactions are enough for them.
 
-    rows     one packet to be each (contract: rows and delivery); `flag` is the response flag of a refusal
+    rows     one packet to be each (contract: rows and delivery); `flag` is the response flag of a refusal; rows in the state
+             `kept` are local storage (parameter 01): seconds not due, never sent, dropped like rows proven when collected
     boots    one entry per process start that sampled, with the fate of its seconds
     counts   per boot: seconds `lost` and rows `pruned`, by reason
     meta     small values that outlive the process, such as login serials
@@ -26,7 +27,7 @@ from agent.errors import OutboxError
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x54424F58  # "TBOX": the file is ours
 BUSY_TIMEOUT_S = 5.0  # how long a writer waits for another process's short transaction
 # A report rewrites four or five pages whatever their size: small pages spare the flash. Three usual rows fit into one.
@@ -46,6 +47,8 @@ _DISK_CODES = {
 
 FATES = ("pending", "live", "reissued", "refused", "expired")
 
+_ROW_ADDED = """CREATE TRIGGER row_added AFTER INSERT ON rows WHEN new.part = 1 AND new.state = 'pending' BEGIN
+    UPDATE boots SET pending = pending + 1 WHERE id = new.boot; END"""
 _SCHEMA = (
     """CREATE TABLE rows (
         id INTEGER PRIMARY KEY, boot INTEGER NOT NULL, monotonic_ms INTEGER NOT NULL, collected_at INTEGER,
@@ -62,8 +65,7 @@ _SCHEMA = (
         boot INTEGER NOT NULL, kind TEXT NOT NULL, reason TEXT NOT NULL, n INTEGER NOT NULL,
         PRIMARY KEY (boot, kind, reason)) STRICT, WITHOUT ROWID""",
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
-    """CREATE TRIGGER row_added AFTER INSERT ON rows WHEN new.part = 1 BEGIN
-        UPDATE boots SET pending = pending + 1 WHERE id = new.boot; END""",
+    _ROW_ADDED,
     """CREATE TRIGGER row_moved AFTER UPDATE OF state ON rows WHEN new.part = 1 BEGIN UPDATE boots SET
         pending = pending - (old.state = 'pending') + (new.state = 'pending'),
         live = live - (old.state = 'live') + (new.state = 'live'),
@@ -77,6 +79,8 @@ _SCHEMA = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+# Version 1 knew no rows that are kept and never sent.
+_FROM_1 = ("DROP TRIGGER row_added", _ROW_ADDED, f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 class Stored(NamedTuple):
@@ -165,16 +169,16 @@ def connect(path: Path) -> sqlite3.Connection:
     _lay_out_wal(path)
     with _owned(path, sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as db:
         check_schema(db, path)
-        fresh = not db.execute("PRAGMA user_version").fetchone()[0]
-        if fresh:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if not version:
             db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA wal_autocheckpoint = 0")  # the owner checkpoints when it is idle
         db.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
-        if fresh:
+        if version < SCHEMA_VERSION:
             with transaction(db):
-                for statement in _SCHEMA:
+                for statement in _FROM_1 if version else _SCHEMA:
                     db.execute(statement)
     return db
 
@@ -311,11 +315,10 @@ def _stored_without_writing(path: Path, error: sqlite3.Error | OSError) -> Store
 
 
 def _stored(db: sqlite3.Connection) -> Stored:
+    last_id = db.execute("SELECT max(id) FROM rows").fetchone()[0] or 0
     newest = db.execute(
-        """SELECT rows.id, kernel_boot, collected_at FROM rows JOIN boots ON boots.id = boot
+        """SELECT kernel_boot, collected_at FROM rows JOIN boots ON boots.id = boot WHERE state <> 'kept'
         ORDER BY rows.id DESC LIMIT 1"""
-    ).fetchone() or (0, "", None)
+    ).fetchone() or ("", None)
     last_boot = db.execute("SELECT max(id) FROM boots").fetchone()[0] or 0
-    return Stored(
-        newest[0], last_boot, newest[1], newest[2], dict(db.execute("SELECT key, value FROM meta").fetchall())
-    )
+    return Stored(last_id, last_boot, newest[0], newest[1], dict(db.execute("SELECT key, value FROM meta").fetchall()))

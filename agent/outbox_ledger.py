@@ -54,7 +54,8 @@ def read_stats(db: sqlite3.Connection) -> dict[str, Any]:
     """Read the ledger as one consistent picture.
 
     `boots` lists each process start, `total` adds them up; `unaccounted` is `sampled` less all fates and must be 0.
-    `refused_by_flag` counts rows by the platform's response flag; `oldest_pending` is the Unix time of the next row.
+    `refused_by_flag` counts rows by the platform's response flag; `kept_rows` are
+    stored and never sent; `oldest_pending` is the Unix time of the next row.
     """
     db.execute("BEGIN")
     try:
@@ -71,6 +72,7 @@ def read_stats(db: sqlite3.Connection) -> dict[str, Any]:
             "refused_by_flag": dict(
                 db.execute("SELECT flag, count(*) FROM rows WHERE state = 'refused' GROUP BY flag").fetchall()
             ),
+            "kept_rows": db.execute("SELECT count(*) FROM rows WHERE state = 'kept'").fetchone()[0],
             "oldest_pending": oldest[0] if oldest else None,
             "used_bytes": used_bytes(db),
         }
@@ -104,5 +106,8 @@ def _total(boots: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def seconds_from(db: sqlite3.Connection, second: int) -> set[int | None]:
-    """Collection times of all rows from `second` on; reads the whole table."""
-    return {at for (at,) in db.execute("SELECT collected_at FROM rows WHERE collected_at >= ?", (second,))}
+    """Collection times of all rows to be sent from `second` on; reads the whole table."""
+    return {
+        at
+        for (at,) in db.execute("SELECT collected_at FROM rows WHERE collected_at >= ? AND state <> 'kept'", (second,))
+    }

@@ -1,9 +1,9 @@
 """Rows, and the appends that are not in the file yet: one for a moment, or a day of them while the disk refuses."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,7 +23,10 @@ class NewRow(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A stored `NewRow`: ids grow in the order of appending, `boot` counts process starts."""
+    """A stored `NewRow`: ids grow in the order of appending, `boot` counts process starts.
+
+    `state` is "pending", or "kept" for a row that is never sent.
+    """
 
     id: int
     boot: int
@@ -34,6 +37,20 @@ class Row(msgspec.Struct, frozen=True):
     part: int
     bodies: bytes
     state: str = "pending"
+
+
+def numbered(first_id: int, boot: int, kept: Iterable[NewRow], pending: Iterable[NewRow]) -> list[Row]:
+    """Rows to be stored, with ids in order: those that are only kept, then those to be sent."""
+    states = [*((row, "kept") for row in kept), *((row, "pending") for row in pending)]
+    return [
+        Row(id=number, boot=boot, state=state, **msgspec.structs.asdict(row))
+        for number, (row, state) in enumerate(states, first_id)
+    ]
+
+
+def record(row: Row) -> tuple[Any, ...]:
+    """The columns of a row, the last `proven_at`: a row that is only kept ages from its collection on."""
+    return *msgspec.structs.astuple(row), row.collected_at if row.state == "kept" else None
 
 
 class Verdict(NamedTuple):
@@ -82,6 +99,10 @@ class Waiting:
         for append in self.appends:
             yield from append.rows
 
+    def pending(self) -> Iterator[Row]:
+        """Those of them that are to be sent."""
+        return (row for row in self.rows() if row.state == "pending")
+
     def take(self, stored_id: int, appends: int, verdicts: int) -> tuple[Append, dict[int, Verdict]]:
         """Give the oldest appends as one, and verdicts on rows that are then in the file; nothing is removed yet."""
         taken = Append([], 0, 0, {})
@@ -113,7 +134,7 @@ class Waiting:
             size -= sum(len(row.bodies) for row in oldest.rows)
             for row in oldest.rows:
                 verdict = self.verdicts.pop(row.id, None)
-                if row.part > 1:
+                if row.part > 1 or row.state == "kept":
                     continue
                 if verdict is not None and verdict.state != "refused":
                     oldest.proven[verdict.state] = oldest.proven.get(verdict.state, 0) + 1

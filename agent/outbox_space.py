@@ -1,6 +1,6 @@
 """Which rows the outbox drops, by age and by space: small slices, each one transaction that keeps the ledger.
 
-Order when `max_mb` is reached: oldest proven, then refused, then oldest pending.
+Order when `max_mb` is reached: oldest of those never to be sent, oldest proven, then refused, then oldest pending.
 """
 
 import json
@@ -18,13 +18,16 @@ SLICE = 64  # rows of one transaction: a few milliseconds
 _TOO_OLD = """SELECT id FROM
     (SELECT id, collected_at FROM rows WHERE state = ? AND proven_at IS NULL ORDER BY id LIMIT ?)
     WHERE collected_at < ?"""
-# Both arms come from the index in order, so that a million proven rows cost no sort.
+# All arms come from the index in order, so that a million proven rows cost no sort.
 _PROVEN = """SELECT id FROM (
     SELECT * FROM (SELECT id, proven_at FROM rows WHERE state = 'live' AND proven_at < ? ORDER BY proven_at LIMIT ?)
     UNION ALL SELECT * FROM
         (SELECT id, proven_at FROM rows WHERE state = 'reissued' AND proven_at < ? ORDER BY proven_at LIMIT ?)
+    UNION ALL SELECT * FROM
+        (SELECT id, proven_at FROM rows WHERE state = 'kept' AND proven_at < ? ORDER BY proven_at LIMIT ?)
     ) ORDER BY proven_at, id LIMIT ?"""
 _UNPROVEN = "SELECT id FROM rows WHERE state = ? AND proven_at IS NULL ORDER BY id LIMIT ?"
+_KEPT = "SELECT id FROM rows WHERE state = 'kept' ORDER BY proven_at LIMIT ?"
 _EVER = 1 << 62  # later than any wall time
 
 _COUNT = """INSERT INTO counts (boot, kind, reason, n)
@@ -49,13 +52,14 @@ def prune(
     db: sqlite3.Connection, proven_before: float, max_bytes: float, keep: Container[int], at_least: int = 1
 ) -> int:
     """Drop a slice of rows proven before that second, or, above `max_bytes`, of the least needed; give the number."""
-    ids = _choose(db, _PROVEN, (proven_before, SLICE, proven_before, SLICE, SLICE), keep)
+    ids = _choose(db, _PROVEN, (*(proven_before, SLICE) * 3, SLICE), keep)
     if len(ids) >= at_least:
         return _drop(db, ids, "pruned", "age")
     if used_bytes(db) <= max_bytes:
         return 0
-    if ids := _choose(db, _PROVEN, (_EVER, SLICE, _EVER, SLICE, SLICE), keep):
-        return _drop(db, ids, "pruned", "full")
+    for query, arguments in ((_KEPT, (SLICE,)), (_PROVEN, (*(_EVER, SLICE) * 3, SLICE))):
+        if ids := _choose(db, query, arguments, keep):
+            return _drop(db, ids, "pruned", "full")
     for state, reason in (("refused", "full_refused"), ("pending", "full")):
         if ids := _choose(db, _UNPROVEN, (state, SLICE), keep):
             log.warning("outbox is full: rows dropped=%d state=%s", len(ids), state)

@@ -80,11 +80,16 @@ class OutboxThread:
         return self
 
     async def append(
-        self, rows: Iterable[NewRow], sampled: int, not_due: int, held: Iterable[NewRow] = ()
+        self,
+        rows: Iterable[NewRow],
+        sampled: int,
+        not_due: int,
+        held: Iterable[NewRow] = (),
+        kept: Iterable[NewRow] = (),
     ) -> list[int]:
         """As `Outbox.append`; the rows are on the disk when this returns."""
-        kept, earlier = list(rows), list(held)
-        return await self._call(lambda outbox: outbox.append(kept, sampled, not_due, earlier))
+        lists = list(rows), list(held), list(kept)
+        return await self._call(lambda outbox: outbox.append(lists[0], sampled, not_due, lists[1], lists[2]))
 
     async def batch(self, limit: int, after_id: int = 0, skip: Container[int] = ()) -> list[Row]:
         """As `Outbox.batch`; leave `skip` unchanged until this returns."""

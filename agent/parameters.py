@@ -110,8 +110,8 @@ class Parameters:
         return SessionSettings(self._ms(0x09), retry_s * 1000, self._ms(0x0C), self._ms(0x0B))
 
     def report_settings(self) -> ReportSettings:
-        """When to report. Local storage (01) is never coarser: each report is a row of the outbox before it is sent."""
-        return ReportSettings(self._ms(0x02), self._ms(0x03))
+        """When to report, and when to store."""
+        return ReportSettings(self._ms(0x02), self._ms(0x03), self._ms(0x01))
 
     def answer_timeouts(self) -> AnswerTimeouts:
         """How long either side waits for an answer."""
@@ -259,6 +259,7 @@ def _file_values(config: "Config", edition: "Edition") -> "dict[int, Value]":
     top = edition.parameters[PORT].hi
     return {
         **_defaults(edition),
+        0x01: _in_row(edition, 0x01, config.report.storage_interval_ms),
         0x02: _in_row(edition, 0x02, config.report.interval_s * 1000),
         0x03: _in_row(edition, 0x03, config.report.alarm_interval_ms),
         HOST: platform.host.encode()[:255],

@@ -47,6 +47,7 @@ port = 32960
 [report]
 interval_s = 10                      # at most 30
 # alarm_interval_ms = 1000             # around a grave alarm; less than 1000 counts as 1000
+# storage_interval_ms = 10000          # if shorter than the reports: what is stored in between, and never sent
 # silence_s = 60                       # buses silent for so long: switched off; 0: never
 
 [outbox]

@@ -61,6 +61,8 @@ def _lines(stats: dict[str, Any]) -> list[str]:
         f"refused by the platform with response flag {flag}: {n}"
         for flag, n in sorted(stats["refused_by_flag"].items())
     ]
+    if stats["kept_rows"]:
+        lines.append(f"rows stored and never sent: {stats['kept_rows']}")
     if stats["oldest_pending"] is not None:
         lines.append(f"oldest pending row: {datetime.fromtimestamp(stats['oldest_pending'], _BEIJING).isoformat()}")
     lines.append(f"boots: {len(stats['boots'])}; used: {stats['used_bytes'] / 1e6:.1f} MB")

@@ -33,22 +33,25 @@ OFF = (("vehicle_state", "off"), ("vehicle_state", "other"))
 
 
 class ReportSettings:
-    """Parameters 02 and 03 in ms: the period of reports, and that of the seconds after a grave alarm. Replaced, not changed.
+    """Parameters 02, 03 and 01 in ms. Replaced as a whole, never changed.
 
-    Nothing is sampled more often than once a second: an `alarm_period_ms` below 1000 counts as 1000.
+    The period of reports, that of the seconds after a grave alarm, and that of local storage, which counts where it is
+    shorter than the first. Nothing is sampled more often than once a second: less than 1000 counts as 1000.
     """
 
-    def __init__(self, period_ms: int = 10000, alarm_period_ms: int = 1000) -> None:
+    def __init__(self, period_ms: int = 10000, alarm_period_ms: int = 1000, storage_ms: int = 10000) -> None:
         self.period_ms = period_ms
         self.alarm_period_ms = alarm_period_ms
+        self.storage_ms = storage_ms
 
 
 class Decision:
     """What becomes of one sample.
 
     `due`: it is reported. `burst`: a grave alarm asks for every second. `since`: samples from that moment (ms) on that were
-    not reported are to be, because of a fault; None: no fault. `active`: False when nothing is left to report until the
-    vehicle wakes. `only`: names of the bodies to send, None for all; `without`: names of those left out.
+    not reported are to be, because of a fault; None: no fault. `keep`: it is to be stored, though it may never be sent.
+    `active`: False when nothing is left to report until the vehicle wakes. `only`: names of the bodies to send, None for all;
+    `without`: names of those left out.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Decision:
         due: bool,
         burst: bool,
         since: "int | None",
+        keep: bool,
         active: bool,
         only: "tuple[str, ...] | None",
         without: "tuple[str, ...]",
@@ -63,6 +67,7 @@ class Decision:
         self.due = due
         self.burst = burst
         self.since = since
+        self.keep = keep
         self.active = active
         self.only = only
         self.without = without
@@ -77,6 +82,7 @@ class Occasion:
         self._silence_ms = silence_ms
         self._grid = Schedule(settings.period_ms)
         self._dense = Schedule(SAMPLE_MS)
+        self._storage = Schedule(settings.storage_ms)
         self._awake = True
         self._silent = False
         self._off_at = 0
@@ -90,6 +96,7 @@ class Occasion:
     def restart_grid(self) -> None:
         """The wall clock was set back: the next sample begins the grid anew."""
         self._grid.restart()
+        self._storage.restart()
 
     def decide(self, grid: int, now: int, level: "int | None", states: "States", quiet_ms: int) -> Decision:
         """Judge the sample of the second `grid` (wall ms); once a second, in order.
@@ -105,12 +112,15 @@ class Occasion:
         watching = self._watching
         window = watching and self._watch(off_ms)
         self._grid.period_ms = self.settings.period_ms
+        self._storage.period_ms = max(SAMPLE_MS, self.settings.storage_ms)
         on_grid = self._grid.due(grid) and (self._awake or closing)
+        keep = self._storage.due(grid) and (self._awake or closing)
         dense = self._burst and self._dense.due(now)
         return Decision(
             on_grid or dense or window,
             self._burst,
             since,
+            keep and self.settings.storage_ms < self.settings.period_ms,
             self._awake or closing or watching or self._burst,
             None if on_grid or self._burst or not window else rules.watch_bodies,
             tuple([body for body, state, word in rules.left_out if states.get(state) == word]),
@@ -196,23 +206,32 @@ class Steady:
 
 
 class Ring:
-    """The newest samples that were not reported, at most `size` of them, each with the moment (ms) it was taken at."""
+    """The newest samples that were not reported, at most `size` of them, each with the moment (ms) it was taken at.
+
+    What leaves it without being reported is handed back, so that it can be stored all the same.
+    """
 
     def __init__(self, size: int) -> None:
-        self._samples: "deque[tuple[int, Any]]" = deque((), size)  # noqa: RUF037 - so that MicroPython takes it
+        self._samples: "deque[tuple[int, Any]]" = deque((), size + 1)  # noqa: RUF037 - so that MicroPython takes it
+        self._size = size
 
-    def keep(self, now: int, sample: "Any") -> None:
-        """Remember a sample; the oldest makes room."""
+    def put(self, now: int, sample: "Any") -> "Any | None":
+        """Remember a sample; returns the oldest where it has to make room."""
         self._samples.append((now, sample))
+        return self._samples.popleft()[1] if len(self._samples) > self._size else None
 
-    def take(self, since: int) -> "list[Any]":
-        """The samples from `since` on, oldest first; the ring is empty then."""
-        taken = []
+    def take(self, since: int) -> "tuple[list[Any], list[Any]]":
+        """The samples from `since` on, and those before it, oldest first; the ring is empty then."""
+        young: "list[Any]" = []
+        old: "list[Any]" = []
         while self._samples:
             at, sample = self._samples.popleft()
-            if at >= since:
-                taken.append(sample)
-        return taken
+            (young if at >= since else old).append(sample)
+        return young, old
+
+    def empty(self) -> "list[Any]":
+        """All samples, oldest first; the ring is empty then."""
+        return [self._samples.popleft()[1] for _ in range(len(self._samples))]
 
 
 class View:

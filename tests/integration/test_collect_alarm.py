@@ -238,6 +238,27 @@ def test_a_period_set_at_run_time_holds_from_the_next_sample(tmp_path, plan):
     asyncio.run(run())
 
 
+def test_local_storage_keeps_what_no_report_and_no_alarm_took(tmp_path, plan):
+    async def run():
+        rig = Rig(tmp_path, plan)
+        await rig.start()
+        rig.collector.settings = ReportSettings(10_000, 1000, 2000)
+        await rig.run(60)
+        await rig.run(1, level=3)
+        await rig.run(29)
+        pending = [row.collected_at - START_S for row in await rig.outbox.batch(1000) if row.part == 1]
+        assert pending == [1, 11, 21, 31, 41, 51, *(s for s in range(31, 61) if s % 10 != 1), *range(61, 91)]
+        await rig.run(20)
+        total = await rig.stop()
+        with closing(sqlite3.connect(rig.path)) as db:
+            kept = db.execute("SELECT collected_at FROM rows WHERE state = 'kept' AND part = 1 ORDER BY id").fetchall()
+        wanted = [second for second in [*range(1, 31, 2), *range(91, 111, 2)] if second % 10 != 1]
+        assert [second - START_S for (second,) in kept] == wanted
+        assert (total["sampled"], total["unaccounted"]) == (110, 0)
+
+    asyncio.run(run())
+
+
 def test_no_motors_are_sent_while_the_parked_vehicle_charges(tmp_path, plan):
     async def run():
         rig = Rig(tmp_path, plan)

@@ -54,7 +54,9 @@ class Model:
             self.epoch = set()
         if self.taken is None:
             since = second if oldest is None else oldest
-            self.taken = {row["second"] for row in self.rows.values() if row["second"] >= since}
+            self.taken = {
+                row["second"] for row in self.rows.values() if row["second"] >= since and row["state"] != "kept"
+            }
         if (self.last is not None and second <= self.last) or second in self.taken:
             return False
         self.last = second
@@ -167,6 +169,21 @@ class OutboxMachine(RuleBasedStateMachine):
         ledger.update(sampled=sampled, not_due=not_due, pending=stored, lost=sampled - stored)
         model.commit(self.wall.s)
 
+    @rule(ages=st.lists(st.integers(-40, 40), min_size=1, max_size=3))
+    def keep(self, ages: list[int]) -> None:
+        """Rows that are stored and never sent, whatever their seconds, are in nobody's way."""
+        model = self.model
+        seconds = [(self.wall.s - START if model.last is None else model.last) - age for age in ages]
+        assert self.outbox.append([], len(ages), len(ages), [], [new_row(second) for second in seconds]) == []
+        for second in seconds:
+            model.rows[model.next_id] = {
+                "boot": model.boot, "second": second, "part": 1, "bodies": b"bodies", "state": "kept",
+                "flag": None, "proven_at": START + second,
+            }  # fmt: skip
+            model.next_id += 1
+        model.ledger.setdefault(model.boot, Counter()).update(sampled=len(ages), not_due=len(ages))
+        model.commit(self.wall.s)
+
     @rule(back=st.integers(0, STEP_S))
     def append_while_the_clock_jitters(self, back: int) -> None:
         if self.model.last is not None:
@@ -255,7 +272,8 @@ class OutboxMachine(RuleBasedStateMachine):
             self.model.commit(self.wall.s)
         self.model.boot = max(self.model.ledger, default=0) + 1
         self.model.next_id = max(self.model.rows, default=0) + 1
-        self.model.last = self.model.rows[max(self.model.rows)]["second"] if self.model.rows else None
+        to_send = [key for key, row in self.model.rows.items() if row["state"] != "kept"]
+        self.model.last = self.model.rows[max(to_send)]["second"] if to_send else None
         behind = None not in (self.model.last, self.model.high) and self.model.high > self.model.last
         self.model.taken = None if behind else set()
         self.model.found = self.model.last

@@ -42,6 +42,7 @@ class Drive:
         self.reported = []
         self.live = []
         self.only = {}
+        self.stored = []
         self.phases = []  # (second, active), where it changed
 
     def run(self, seconds, level=0, states=DRIVING, quiet_s=0):
@@ -57,12 +58,14 @@ class Drive:
         if not self.phases or self.phases[-1][1] != decision.active:
             self.phases.append((self.second, decision.active))
         if decision.due:
-            self.reported += [] if decision.since is None else self.ring.take(decision.since)
+            self.reported += [] if decision.since is None else self.ring.take(decision.since)[0]
             self.reported.append(self.second)
             self.live.append(self.second)
             self.only[self.second] = decision.only
         else:
-            self.ring.keep(now, self.second)
+            self.ring.put(now, self.second)
+        if decision.keep:
+            self.stored.append(self.second)
         self.second += 1
         return decision
 
@@ -131,6 +134,12 @@ def test_settings_hold_from_the_next_sample_on():
     assert drive.reported == [0, 10, 15, 16, 19, 22, 25, 28]  # the grid begins at the last report; 13 was over already
     drive.occasion.settings = ReportSettings(20_000)
     assert drive.run(30).reported[8:] == [48]
+
+
+def test_local_storage_counts_where_it_is_denser_than_the_reports():
+    assert Drive(settings=ReportSettings(10_000, 1000, 10_000)).run(60).stored == []
+    assert Drive(settings=ReportSettings(10_000, 1000, 2000)).run(30).stored == grid(0, 29, 2)
+    assert Drive(settings=ReportSettings(10_000, 1000, 0)).run(300, states=OFF).stored == [*range(181)]
 
 
 def test_2016_goes_on_for_three_minutes_after_switch_off():
@@ -244,10 +253,12 @@ def test_the_view_reads_words_and_picks_bodies():
 
 def test_a_ring_holds_so_many_and_gives_those_young_enough_once():
     ring = Ring(3)
-    for now in range(5):
-        ring.keep(now, now * 10)
-    assert ring.take(3) == [30, 40]
-    assert ring.take(0) == []
+    assert [ring.put(now, now * 10) for now in range(5)] == [None, None, None, 0, 10]
+    assert ring.take(3) == ([30, 40], [20])
+    assert ring.take(0) == ([], [])
+    ring.put(5, 50)
+    assert ring.empty() == [50]
+    assert ring.empty() == []
 
 
 def test_steps_of_the_wall_clock_do_not_reach_the_timers():

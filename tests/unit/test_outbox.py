@@ -256,12 +256,25 @@ def test_a_second_opener_is_told_the_pid(outbox: Outbox, path: Path) -> None:
         open_outbox(path)
 
 
+def test_a_file_of_the_first_version_is_brought_up_and_keeps_its_rows(path: Path) -> None:
+    with closing(open_outbox(path)) as outbox:
+        outbox.append([new_row(0)], 1, 0)
+    with closing(sqlite3.connect(path)) as other:
+        other.executescript("""DROP TRIGGER row_added; CREATE TRIGGER row_added AFTER INSERT ON rows WHEN new.part = 1
+            BEGIN UPDATE boots SET pending = pending + 1 WHERE id = new.boot; END; PRAGMA user_version = 1""")
+    with closing(open_outbox(path)) as outbox:
+        outbox.append([new_row(2)], 2, 1, [], [new_row(1)])
+        assert ids_of(outbox) == [1, 3]
+        assert total(outbox) == {"sampled": 3, "not_due": 1, "pending": 2}
+        assert outbox.stats()["kept_rows"] == 1
+
+
 def test_a_file_of_a_newer_program_is_refused_and_left_alone(path: Path) -> None:
     open_outbox(path).close()
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA user_version = 7")
     before = path.read_bytes()
-    with pytest.raises(OutboxError, match="schema version 7, this program knows up to 1: update"):
+    with pytest.raises(OutboxError, match="schema version 7, this program knows up to 2: update"):
         open_outbox(path)
     assert path.read_bytes() == before
 

@@ -125,6 +125,26 @@ def test_a_full_outbox_drops_proven_then_refused_then_oldest_rows(path: Path, wa
         assert ids_of(outbox, 1)[0] > 1  # of the pending ones the oldest
 
 
+def test_rows_that_are_only_kept_go_by_age_and_before_all_others_by_space(path: Path, wall: Wall) -> None:
+    kept = [new_row(second, bodies=b"b" * 600) for second in range(150)]
+    with closing(open_outbox(path, wall_s=wall, keep_days=1, max_mb=0.3)) as outbox:
+        outbox.append([], 150, 150, [], kept)
+        ids = append(outbox, 150)
+        outbox.accept(ids[:100], "live")
+        outbox.append([], 0, 0)
+        assert outbox.prune() == 0
+        append(outbox, 160)
+        assert 0 < outbox.prune() < 150
+        assert total(outbox) == {"sampled": 460, "not_due": 150, "live": 100, "pending": 210}
+        assert len(ids_of(outbox)) == 210
+        left = outbox.stats()["kept_rows"]
+        wall.s = START + DAY_S + 150  # a day after the last of them was collected; the proofs are younger
+        outbox.accept(ids[100:101], "live")
+        outbox.append([], 0, 0)
+        assert outbox.prune() == left + 100
+        assert (outbox.stats()["kept_rows"], outbox.stats()["total"]["unaccounted"]) == (0, 0)
+
+
 def test_the_file_stays_within_max_mb_whatever_comes(path: Path, wall: Wall) -> None:
     with closing(open_outbox(path, wall_s=wall, max_mb=0.3)) as outbox:
         for _ in range(1500):

@@ -89,10 +89,10 @@ def main(path: str) -> None:
         now = steady.advance(at + second, second * 1000 + 3)
         decision = occasion.decide(second * 1000, now, level, states, quiet)
         if decision.due:
-            held += ring.take(decision.since) if decision.since is not None else []
+            held += ring.take(decision.since)[0] if decision.since is not None else []
             reported.append(second)
         else:
-            ring.keep(now, second)
+            ring.put(now, second)
     ok(reported == [0, 10, 20, 30, 40] + list(range(45, 76)) + list(range(80, 240, 10)), "burst, then three minutes")
     ok(held == [second for second in range(15, 45) if second % 10], "the thirty seconds before the alarm")
     ok(not decision.active, "then nothing is left to report")
