@@ -65,12 +65,6 @@ def test_decode_goes_on_behind_a_damaged_line() -> None:
     ]
 
 
-def test_a_packet_of_an_edition_without_tables_is_not_damaged() -> None:
-    decoded = tbox("decode", "242402054C474254455354303030303030303031370100061A010807060A41")
-    assert decoded.returncode == 0
-    assert json.loads(decoded.stdout)["edition"] == "2025"
-
-
 def test_encode_names_the_line_and_goes_on() -> None:
     wrong = json.dumps(W3["json"] | {"vin": "short"})
     encoded = tbox("encode", given=f"{wrong}\n{{\n\n{json.dumps(W3['json'])}\n")

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from agent.core.editions import EDITIONS
 from agent.core.packet import build_packet
 from agent.explain import Row, explain, print_explanation
 
@@ -182,8 +181,6 @@ def test_what_has_no_layout_is_one_row() -> None:
     assert rows["rest"].data == b"\x0a\x01\x02"
     assert by_path(build_packet(b"##", 2, 0xFE, b"L" * 17, 3, b"abc"))["data_unit"].data == b"abc"
     assert by_path(build_packet(b"##", 4, 1, b"L" * 17, 1, b"abc"))["data_unit"].data == b"abc"
-    if "2025" not in EDITIONS:
-        assert by_path(build_packet(b"$$", 2, 0xFE, b"L" * 17, 1, TIME))["data_unit"].data == TIME
 
 
 def test_an_answer_that_breaks_its_layout_is_one_row() -> None:

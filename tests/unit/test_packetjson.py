@@ -149,20 +149,12 @@ def test_an_unknown_body_and_what_follows_is_rest() -> None:
     assert report["rest"] == "0a0102"
 
 
-@pytest.mark.parametrize("header", [{"encryption": 3}, {"command": 0xC5}, {"start": b"$$"}])
+@pytest.mark.parametrize("header", [{"encryption": 3}, {"command": 0xC5}, {"command": 0x0C, "start": b"$$"}])
 def test_what_cannot_be_read_is_hexadecimal(header: dict[str, Any]) -> None:
     unit = TIME + b"\x04\x01\x00\x64\x00\x7b"
     out = decoded(unit, **header)
     assert (out["data_unit"], out["collected_at"]) == (unit.hex(), None)
     assert "bodies" not in out
-
-
-def test_an_edition_without_tables_is_said_to_be_so() -> None:
-    if "2025" in EDITIONS:
-        pytest.skip("the tables of 2025 are here")
-    out = decoded(TIME, start=b"$$")
-    assert (out["edition"], out["command"]) == ("2025", 2)
-    assert "no tables of edition 2025" in out["note"]
 
 
 def test_a_unit_that_breaks_its_table_says_where_in_the_packet() -> None:
