@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from printed import VECTORS, vector_of
 
 from agent import __version__
 from agent.cli import COMMANDS, main
 
-VECTORS_FILE = Path(__file__).parents[1] / "vectors/packets_2016.json"
-VECTORS = json.loads(VECTORS_FILE.read_text(encoding="utf-8"))
 HEXES = [vector["hex"] for vector in VECTORS]
-W3 = next(vector for vector in VECTORS if vector["name"].startswith("W3"))
+W3 = vector_of("W3 ")
 HEAVY = ("can", "cantools", "msgspec", "rich", "asyncio", "sqlite3")
 
 
