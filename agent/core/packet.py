@@ -26,13 +26,16 @@ ENCRYPTIONS = b"\x01\x02\x03\x04\x05\xfe\xff"  # of both editions; 6.2
 BEIJING_S = 8 * 3600  # ahead of UTC, without daylight saving; 6.4
 _EPOCH_2000_DAYS = 10957  # days from 1970-01-01 to 2000-01-01
 _CENTURY_DAYS = 36525
+_BLOCK = 2048  # bytes of the check code that are one number at a time
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def bcc(data: bytes) -> int:
-    """XOR of all bytes, folding the whole number in half: one step per doubling, not per byte."""
-    number = int.from_bytes(data, "big")
-    size = len(data)
+    """XOR of all bytes: blocks onto each other, then the number in half again and again; no step per byte."""
+    number = 0
+    for at in range(0, len(data), _BLOCK):
+        number ^= int.from_bytes(data[at : at + _BLOCK], "big")
+    size = min(len(data), _BLOCK)
     while size > 1:
         half = (size + 1) // 2
         number = (number >> (8 * half)) ^ (number & ((1 << (8 * half)) - 1))

@@ -171,7 +171,10 @@ def test_whole_packets_have_no_fault(raw: bytes) -> None:
     assert not [row for row in explanation.rows if row.english == "not decoded"]
 
 
-@given(data=st.binary(max_size=300))
+@given(
+    data=st.binary(max_size=300)
+    | st.builds(bytes.__mul__, st.binary(max_size=9), st.sampled_from([227, 228, 2048, 7000]))
+)
 def test_check_code_is_the_xor_of_all_bytes(data: bytes) -> None:
     expected = 0
     for byte in data:
