@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from agent.beijing import BEIJING
 from agent.clock import Clock
 from agent.core.edition import Edition
 from agent.core.occasion import Occasion, ReportSettings, Ring, Steady, View
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from agent.core.dataunit import Bodies
 
 log = logging.getLogger(__name__)
-
-BEIJING = timezone(timedelta(hours=8))
 
 
 class Store(Protocol):

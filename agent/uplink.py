@@ -17,7 +17,7 @@ from agent.answering import Answering, Commands
 from agent.clock import Clock
 from agent.core.delivery import Delivery
 from agent.core.outage import Outage
-from agent.core.packet import SUCCESS, Packet, has_time_bytes
+from agent.core.packet import BEIJING_S, SUCCESS, Packet, has_time_bytes
 from agent.core.session import Session
 from agent.errors import LinkError
 from agent.links import Link
@@ -28,7 +28,6 @@ from agent.sending import Store as RowStore
 
 log = logging.getLogger(__name__)
 
-BEIJING_S = 8 * 3600
 LAST_SERIAL = 65531
 FAREWELL_S = 2.0  # real seconds for the logout to leave
 REOPEN_MS = 60_000  # how long a link dropped at the platform's command stays down

@@ -1,6 +1,7 @@
 """Tables of GB/T 32960.3-2025: bodies of chapter 7, commands of chapter 6 and annex B; what it shares with 2016 stands there.
 
-One row per field: name, bytes, unit, counts per unit, offset in counts, lowest and highest valid count.
+One row per field: name, bytes, unit, counts per unit, offset in counts, lowest and highest valid count. The clauses of bodies
+03, 30, 31 and 32 are not known to more than 7.2.4.
 """
 
 from agent.core.edition import Command, Edition, ReportRules
@@ -64,7 +65,7 @@ VEHICLE = Layout(
         ),
         Field("insulation_resistance", U16, "kOhm", 1, 0, 0, 60000),
     ),
-    "7.2.3.1",
+    "7.2.4.1",
 )
 
 DRIVE_MOTORS = Layout(
@@ -83,13 +84,13 @@ DRIVE_MOTORS = Layout(
                     Field("torque", U32, "N.m", 10, 200000, 0, 400000),
                     Field("temperature", U8, "degC", 1, 40, 0, 250),
                 ),
-                "7.2.3.2",
+                "7.2.4.4",
             ),
             1,
             253,
         ),
     ),
-    "7.2.3.2",
+    "7.2.4.4",
 )
 
 HYDROGEN = Layout(
@@ -105,10 +106,10 @@ HYDROGEN = Layout(
         Field("remaining_hydrogen", U8, "%", 1, 0, 0, 100),
         Field("dcdc_temperature", U8, "degC", 1, 40, 0, 250),
     ),
-    "7.2.3.3",
+    "7.2.4",
 )
 
-ENGINE = Layout("engine", (Field("speed", U16, "r/min", 1, 0, 0, 60000),), "7.2.3.4")
+ENGINE = Layout("engine", (Field("speed", U16, "r/min", 1, 0, 0, 60000),), "7.2.4.7")
 
 POSITION = Layout(
     "position",
@@ -119,7 +120,7 @@ POSITION = Layout(
         ),
     )
     + POSITION_2016.rows[1:],
-    "7.2.3.5",
+    "7.2.4.8",
 )
 
 ALARMS = Layout(
@@ -140,13 +141,13 @@ ALARMS = Layout(
                     Field("bit", U8, lo=0, hi=27, sentinel=False, absent=0),
                     Field("level", U8, lo=0, hi=4, sentinel=False, absent=0),
                 ),
-                "7.2.3.6",
+                "7.2.4.9",
             ),
             0,
             253,
         ),
     ),
-    "7.2.3.6",
+    "7.2.4.9",
 )
 
 UNIT_VOLTAGES = Layout(
@@ -163,13 +164,13 @@ UNIT_VOLTAGES = Layout(
                     Field("current", U16, "A", 10, 30000, 0, CURRENT_HI),
                     Items("cells", U16, CELL, 1, 65531),
                 ),
-                "7.2.3.7",
+                "7.2.4.2",
             ),
             0,
             50,
         ),
     ),
-    "7.2.3.7",
+    "7.2.4.2",
 )
 
 BATTERY_TEMPERATURES = Layout(
@@ -184,13 +185,13 @@ BATTERY_TEMPERATURES = Layout(
                     Field("number", U8, lo=1, hi=50, sentinel=False, absent=1),
                     Items("probes", U16, PROBE, 1, 65531, False),
                 ),
-                "7.2.3.8",
+                "7.2.4.3",
             ),
             0,
             50,
         ),
     ),
-    "7.2.3.8",
+    "7.2.4.3",
 )
 
 FUEL_CELL_STACKS = Layout(
@@ -210,13 +211,13 @@ FUEL_CELL_STACKS = Layout(
                     Field("air_inlet_temperature", U8, "degC", 1, 40, 0, 250),
                     Items("probes", U16, PROBE, 0, 65531, False),
                 ),
-                "7.2.3.9",
+                "7.2.4",
             ),
             1,
             253,
         ),
     ),
-    "7.2.3.9",
+    "7.2.4",
 )
 
 SUPERCAPACITOR = Layout(
@@ -228,7 +229,7 @@ SUPERCAPACITOR = Layout(
         Items("cells", U16, CELL, 1, 65531, False),
         Items("probes", U16, PROBE, 1, 65531, False),
     ),
-    "7.2.3.10",
+    "7.2.4",
 )
 
 
@@ -247,7 +248,7 @@ SUPERCAPACITOR_EXTREMES = Layout(
     + _extreme("min", "voltage", "cell", Field("min_cell_voltage", U16, "V", 1000, 0, 0, 60000))
     + _extreme("max", "temperature", "probe", Field("max_temperature", U8, "degC", 1, 40, 0, 250))
     + _extreme("min", "temperature", "probe", Field("min_temperature", U8, "degC", 1, 40, 0, 250)),
-    "7.2.3.11",
+    "7.2.4",
 )
 
 SIGNATURE_ROWS = (
@@ -255,7 +256,7 @@ SIGNATURE_ROWS = (
     Blob("r", U16, 0, 65531),
     Blob("s", U16, 0, 65531),
 )
-SIGNATURE = Layout("signature", SIGNATURE_ROWS, "7.2.4")
+SIGNATURE = Layout("signature", SIGNATURE_ROWS, "7.2.2")
 
 LOGIN = Layout("vehicle_login", (SERIAL, Text("iccid", 20), PackCodes()), "7.1")
 PLATFORM_LOGIN = Layout(

@@ -1,10 +1,10 @@
-"""Checks the core against the printed packets; runs under MicroPython and CPython alike: `micropython vectors.py FILE.json`."""
+"""Checks the core against the printed packets, under MicroPython and CPython alike: `micropython vectors.py FILE.json ...`."""
 
 import binascii
 import json
 import sys
 
-from agent.core.dataunit import decode_bodies, encode_bodies
+from agent.core.dataunit import decode_data_unit, encode_data_unit
 from agent.core.editions import BY_START
 from agent.core.packet import Packet, PacketReader, build_packet, epoch_of, time_bytes
 
@@ -38,21 +38,24 @@ def check_packet(raw: bytes) -> Packet:
     assert packet.bcc_ok, "check code"
     built = build_packet(packet.start, packet.command, packet.response, packet.vin, packet.encryption, packet.unit)
     assert built == raw, "packet differs when built again"
-    if packet.unit:
-        assert time_bytes(epoch_of(packet.unit)) == packet.unit[:6], "time"
     return packet
 
 
-def check_bodies(packet: Packet) -> None:
+def check_unit(packet: Packet) -> None:
     edition = BY_START[packet.start]
-    bodies, rest = decode_bodies(edition, packet.unit, 6)
-    assert not rest, "bytes behind the last body"
-    assert encode_bodies(edition, bodies) == packet.unit[6:], "bodies differ when encoded again"
+    unit = decode_data_unit(edition, packet.command, packet.unit, packet.response)
+    assert not unit.rest, "bytes behind the last row"
+    again = encode_data_unit(edition, packet.command, unit, packet.response)
+    assert again == packet.unit, "unit differs when encoded again"
+    if unit.time:
+        assert time_bytes(epoch_of(unit.time)) == unit.time, "time"
 
 
-def main(path: str) -> None:
-    with open(path) as file:
-        vectors = json.load(file)
+def main(paths: "list[str]") -> None:
+    vectors = []
+    for path in paths:
+        with open(path) as file:
+            vectors += json.load(file)
     packets = []
     for vector in vectors:
         name = vector["name"]
@@ -60,9 +63,8 @@ def main(path: str) -> None:
         packets.append(raw)
         packet = check_packet(raw)
         ok(f"{name}: parts")
-        if vector["json"]["command"] in ("realtime", "reissue"):
-            check_bodies(packet)
-            ok(f"{name}: bodies")
+        check_unit(packet)
+        ok(f"{name}: unit")
     stream = b"".join(packets)
     for size in (1, 2, 3, 7, 10, 24, 25, 100, 1000, len(stream)):
         assert read(chunks(stream, size)) == (packets, 0), f"stream in pieces of {size}"
@@ -76,4 +78,4 @@ def main(path: str) -> None:
     print(f"1..{passed}")
 
 
-main(sys.argv[1])
+main(sys.argv[1:])
