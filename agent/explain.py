@@ -11,9 +11,9 @@ from typing import Any
 from agent import labels
 from agent.core.dataunit import TIME_SIZE
 from agent.core.edition import Command, Edition
-from agent.core.editions import BY_START
+from agent.core.editions import EDITIONS
 from agent.core.errors import RemoteProtocolError
-from agent.core.field import U8, U16, Blob, Field, Items, Layout, Text
+from agent.core.field import U8, U16, Blob, Field, Items, Layout, Sized, Text
 from agent.core.packet import COMMAND, HEADER_SIZE, MAX_DATA_UNIT, PLAIN, STARTS, bcc
 from agent.core.parameters import ALARM_CONTROL, Codes, Control, Parameters
 from agent.explain_rows import Row, Rows
@@ -46,13 +46,13 @@ class Explanation:
     fault: RemoteProtocolError | None = None
 
 
-def explain(raw: bytes, lang: str) -> Explanation:
+def explain(raw: bytes, lang: str, editions: dict[str, Edition] = EDITIONS) -> Explanation:
     """Explain the bytes of one packet, whole or not; `lang` ("zh", "en") is the language of the meanings."""
     out = Explanation()
     rows = Rows(out.rows, raw, lang)
     end = len(raw)  # of the data unit
     try:
-        header = _header(rows)
+        header = _header(rows, editions)
         end = HEADER_SIZE + header.size
         if len(raw) <= end:
             out.fault = RemoteProtocolError(f"the packet has {end + 1} bytes, these end", "6.2", len(raw), raw)
@@ -85,11 +85,11 @@ class _Header:
     size: int
 
 
-def _header(rows: Rows) -> _Header:
+def _header(rows: Rows, editions: dict[str, Edition]) -> _Header:
     raw = rows.data
     if len(raw) > 1 and raw[:2] not in STARTS.values():
         raise RemoteProtocolError("no start mark ## or $$", "6.2", 0, raw)
-    edition = BY_START.get(raw[:2])
+    edition = next((one for one in editions.values() if one.start == raw[:2]), None)
     rows.text(_START, "", "6.2", "edition", edition.name if edition is not None else "")
     command = edition.commands.get(raw[2]) if edition is not None and len(raw) > 2 else None
     rows.number(
@@ -145,6 +145,9 @@ def _bodies(rows: Rows, edition: Edition) -> None:
             return  # its length is unknown, so is everything behind it
         path = f"bodies[{position}]."
         rows.number(_BODY_TYPE, "", layout.clause, path + "body", labels.body(layout.name, rows.lang))
+        if isinstance(layout, Sized):
+            layout.decode(rows.data, rows.offset)  # of another length: what it holds is not what was declared
+            rows.number(layout.length, layout.name, layout.clause, path + "length")
         _layout(rows, layout, layout.clause, path)
         position += 1
 
@@ -244,10 +247,12 @@ def _bits(rows: Rows, layout: Layout, row: Field) -> str:
     return ", ".join(said)
 
 
-def print_explanation(raw: bytes, lang: str | None = None, everything: bool = False) -> RemoteProtocolError | None:
+def print_explanation(
+    raw: bytes, lang: str | None = None, everything: bool = False, editions: dict[str, Edition] = EDITIONS
+) -> RemoteProtocolError | None:
     """Print the explanation of `raw` as a table; lists and contents are cut short unless `everything`. Returns the fault."""
     lang = language(lang)
-    explanation = explain(raw, lang)
+    explanation = explain(raw, lang, editions)
     print_table(_HEADINGS[lang], "rlllrrlll", _lines(explanation.rows, lang, everything))
     return explanation.fault
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.dataunit import TIME_SIZE, DataUnit, decode_data_unit, encode_data_unit
 from agent.core.edition import Command, Edition
-from agent.core.editions import BY_START, EDITIONS
+from agent.core.editions import EDITIONS
 from agent.core.errors import LocalProtocolError, RemoteProtocolError
 from agent.core.packet import COMMAND, HEADER_SIZE, PLAIN, STARTS, Packet, build_packet, epoch_of, time_bytes
 from agent.jsonrows import Faults, layout_from_json, layout_to_json
@@ -30,9 +30,9 @@ _REMARKS = ("bcc_ok", "bcc", "error", "note")  # what decoding adds beside the c
 # --- bytes to JSON ----------------------------------------------------------------------------------------------------
 
 
-def packet_to_json(packet: Packet) -> dict[str, Any]:
+def packet_to_json(packet: Packet, editions: dict[str, Edition] = EDITIONS) -> dict[str, Any]:
     """`packet` as a JSON object; a unit that breaks its table is kept in `data_unit`, with the reason under `error`."""
-    edition = BY_START.get(packet.start)
+    edition = editions.get(_EDITION_OF[packet.start])
     command = edition.commands.get(packet.command) if edition is not None else None
     out: dict[str, Any] = {
         "edition": _EDITION_OF[packet.start],
@@ -81,7 +81,8 @@ def bodies_to_json(edition: Edition, bodies: Bodies) -> list[dict[str, Any]]:
         layout = edition.body(type_id)
         if layout is None:
             raise LocalProtocolError(f"body type {type_id:02X} has no layout in edition {edition.name}")
-        head = {"body": layout.name, "type": type_id} if layout is edition.user_body else {"body": layout.name}
+        user = layout is edition.user_body or type_id in edition.declared
+        head = {"body": edition.user_body.name, "type": type_id} if user else {"body": layout.name}
         out.append(head | layout_to_json(layout, values))
     return out
 
@@ -100,7 +101,7 @@ def _time_to_json(data: bytes) -> Any:
 # --- JSON to bytes ----------------------------------------------------------------------------------------------------
 
 
-def packet_from_json(given: Any) -> bytes:
+def packet_from_json(given: Any, editions: dict[str, Edition] = EDITIONS) -> bytes:
     """The packet that `given` describes; LocalProtocolError with every fault, one a line."""
     faults = Faults()
     if not isinstance(given, dict):
@@ -111,7 +112,7 @@ def packet_from_json(given: Any) -> bytes:
     if start is None:
         said = repr(given["edition"]) if "edition" in given else "missing"
         raise LocalProtocolError(f"edition: {said}; allowed: {', '.join(map(repr, STARTS))}")
-    edition = EDITIONS.get(given["edition"])
+    edition = editions.get(given["edition"])
     command = _command(edition, given.get("command", 0), faults)
     response = _byte(given, "response", faults)
     encryption = _byte(given, "encryption", faults)
@@ -146,10 +147,10 @@ def bodies_from_json(edition: Edition, given: Any, faults: Faults) -> Bodies:
         name = body.get("body") if isinstance(body, dict) else None
         if name == edition.user_body.name:
             type_id = body.get("type")
-            if type(type_id) is not int or edition.body(type_id) is not edition.user_body:
+            if type(type_id) is not int or not 0x80 <= type_id <= 0xFE:
                 faults.add(path + "type", f"{type_id!r}; allowed: 128 to 254")
                 continue
-            layout = edition.user_body
+            layout = edition.declared.get(type_id, edition.user_body)
         elif isinstance(name, str) and name in edition.body_types:
             type_id = edition.body_types[name]
             layout = edition.bodies[type_id]
@@ -157,7 +158,7 @@ def bodies_from_json(edition: Edition, given: Any, faults: Faults) -> Bodies:
             names = [*edition.body_types, edition.user_body.name]
             faults.add(path + "body", f"{name!r}{did_you_mean(name, names)}; allowed: {', '.join(names)}")
             continue
-        known = ("body", "type") if layout is edition.user_body else ("body",)
+        known = ("body", "type") if name == edition.user_body.name else ("body",)
         bodies.append((type_id, layout_from_json(layout, body, path, faults, known)))
     return bodies
 

@@ -1,14 +1,14 @@
 """Bodies of the maker's own (types 80 to FE) as a mapping declares them, with or without a DBC file at hand.
 
-    [[user.0x83.fields]]
-    name = "coolant_temperature"
-    type = "i16"                 # u8 u16 u32 i8 i16 i32, big-endian
-    unit = "degC"
-    factor = 0.1                 # physical = raw * factor + offset
-    lo = -40                     # physical; without lo and hi all that the type holds
-    hi = 150
-    invalid = -32768             # raw; without it FF, FFFF, FFFFFFFF, for signed types the lowest
-    source = "pt.BMS.Coolant"    # any value that other items take
+[[user.0x83.fields]]
+name = "coolant_temperature"
+type = "i16"                 # u8 u16 u32 i8 i16 i32, big-endian
+unit = "degC"
+factor = 0.1                 # physical = raw * factor + offset
+lo = -40                     # physical; without lo and hi all that the type holds
+hi = 150
+invalid = -32768             # raw; without it FF, FFFF, FFFFFFFF, for signed types the lowest
+source = "pt.BMS.Coolant"    # any value that other items take
 """
 
 import math
@@ -175,7 +175,9 @@ def _range(
     if lo > hi:
         fault(path, "no raw value lies between lo and hi")
     elif lo <= absent <= hi:
-        fault(path, f"raw {absent} says invalid and lies between lo and hi; give others, or invalid = another raw value")
+        fault(
+            path, f"raw {absent} says invalid and lies between lo and hi; give others, or invalid = another raw value"
+        )
     return lo, hi, absent
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.core.edition import Edition
 from agent.core.editions import EDITIONS
-from agent.core.field import Field, Sized
+from agent.core.field import Field, Layout, Sized
 from agent.core.signals import EXTENDED, NEVER
 
 __all__ = ["CompiledMapping", "DbcSource", "Item", "unseen", "with_declared"]
@@ -67,7 +67,7 @@ def with_declared(edition: Edition, declared: list[list[Any]]) -> Edition:
     if not declared:
         return edition
     clause = edition.user_body.clause
-    layouts = {
+    layouts: dict[int, Layout] = {
         int(type_id): Sized(f"user_{type_id:02x}", tuple(Field(**field) for field in fields), clause)
         for type_id, fields in declared
     }
