@@ -196,7 +196,7 @@ class Supercapacitor:
         self._mean_power += (motor_power_w - self._mean_power) * dt / 5
         target = 0.0
         if wanted:
-            target = 0.3 * (motor_power_w - self._mean_power) + 200 * (self.voltage - self.MIDDLE_V)
+            target = 0.3 * (motor_power_w - self._mean_power) + 60 * (self.voltage - self.MIDDLE_V)
             target = min(max(target, -self.MOST_W), self.MOST_W)
             if (target > 0 and self.voltage < self.LOWEST_V) or (target < 0 and self.voltage > self.HIGHEST_V):
                 target = 0.0
