@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     if faults:
         raise ConfigError(args.config, faults)
     coverage = coverage_of(mapping, config.report.interval_s)
-    warnings = [text for text in (vin_warning(config.vehicle.vin), _address_warning(config)) if text] + mapping.warnings
+    said = (vin_warning(config.vehicle.vin), _address_warning(config), _packs_warning(config, mapping))
+    warnings = [text for text in said if text] + mapping.warnings
     if args.json:
         print(json.dumps(_as_dict(mapping, coverage, warnings), ensure_ascii=False))
     else:
@@ -89,6 +90,15 @@ def _address_warning(config: "Config") -> str | None:
     if config.vehicle.iccid == "0" * 20:
         return "vehicle.iccid: is all zeros; put the 20 digits of the SIM card there"
     return None
+
+
+def _packs_warning(config: "Config", mapping: "CompiledMapping") -> str | None:
+    """Platforms hold the packs of the login against those of the reports (2025)."""
+    counted = sum(config.vehicle.packs)
+    reported = sum(item.body == "unit_voltages" and item.path.endswith(".number") for item in mapping.items)
+    if config.vehicle.edition != "2025" or counted == reported or not reported:
+        return None
+    return f"vehicle.packs: {counted} packs at login, {reported} in the mapping's [unit_voltages]"
 
 
 def _as_dict(mapping: "CompiledMapping", coverage: "Coverage", warnings: list[str]) -> dict[str, object]:
