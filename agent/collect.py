@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
 
+from agent.beijing import BEIJING
 from agent.clock import Clock
 from agent.core.edition import Edition
 from agent.core.packet import has_time_bytes
@@ -17,8 +18,6 @@ from agent.outbox import NewRow
 from agent.outbox_seconds import STEP_S
 
 log = logging.getLogger(__name__)
-
-BEIJING = timezone(timedelta(hours=8))
 
 
 class Store(Protocol):

@@ -11,6 +11,7 @@ from agent.core.packet import HEADER_SIZE
 from agent.core.report import encode_report
 from agent.core.sampler import Sampler
 from agent.core.signals import LatestFrames
+from agent.fieldtable import items_of
 from agent.mapping.plan import CompiledMapping
 
 MONTH_S = 30 * 86_400
@@ -58,17 +59,6 @@ def coverage_of(mapping: CompiledMapping, interval_s: int) -> Coverage:
         spoiling=[item.path for item in mapping.items if item.spoils],
         standing_in=[f"{item.path} ({item.unknown})" for item in absent if not item.spoils],
     )
-
-
-def items_of(layout: Layout) -> int:
-    """Items of a body by the platform's table: a list counts as its count and its contents."""
-    count = layout.spare
-    for row in layout.rows:
-        if isinstance(row, Items):
-            count += 1 + (items_of(row.item) if isinstance(row.item, Layout) else 1)
-        elif not getattr(row, "annex_b", False):
-            count += 1
-    return count
 
 
 def _row_of(path: str) -> str:

@@ -4,7 +4,7 @@ A damaged packet is explained as far as it goes; the bytes that could not be dec
 why. The walk follows the rows of the same tables as the codec.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,11 @@ from agent.core.dataunit import TIME_SIZE
 from agent.core.edition import Command, Edition
 from agent.core.editions import EDITIONS
 from agent.core.errors import RemoteProtocolError
-from agent.core.field import U8, U16, Blob, Field, Items, Layout, Sized, Text
+from agent.core.field import U8, U16, Field, Text
 from agent.core.packet import COMMAND, HEADER_SIZE, MAX_DATA_UNIT, PLAIN, STARTS, bcc
-from agent.core.parameters import ALARM_CONTROL, Codes, Control, Parameters
 from agent.explain_rows import Row, Rows
-from agent.jsonrows import named_bits, reserved_mask
-from agent.labels import flag, label, language, word
+from agent.explain_unit import TIME, UnitWalk
+from agent.labels import language, word
 from agent.texttable import print_table
 
 _SHOWN_ITEMS = 4  # of a list of numbers
@@ -34,8 +33,7 @@ _RESPONSE = Field("response", U8, hi=255, sentinel=False)
 _VIN = Text("vin", 17)
 _ENCRYPTION = Field("encryption", U8, hi=255, sentinel=False)
 _LENGTH = Field("length", U16, "byte", hi=MAX_DATA_UNIT, sentinel=False)
-_BODY_TYPE = Field("body_type", U8, hi=255, sentinel=False)
-_PARAMETER_ID = Field("id", U8, hi=255, sentinel=False)
+_EDITION_OF = {start: name for name, start in STARTS.items()}
 
 
 @dataclass(slots=True)
@@ -46,8 +44,11 @@ class Explanation:
     fault: RemoteProtocolError | None = None
 
 
-def explain(raw: bytes, lang: str, editions: dict[str, Edition] = EDITIONS) -> Explanation:
-    """Explain the bytes of one packet, whole or not; `lang` ("zh", "en") is the language of the meanings."""
+def explain(raw: bytes, lang: str, editions: Mapping[str, Edition] = EDITIONS) -> Explanation:
+    """Explain the bytes of one packet, whole or not; `lang` ("zh", "en") is the language of the meanings.
+
+    `editions` by name: those that declare bodies of the maker's own show their fields.
+    """
     out = Explanation()
     rows = Rows(out.rows, raw, lang)
     end = len(raw)  # of the data unit
@@ -78,28 +79,27 @@ def explain(raw: bytes, lang: str, editions: dict[str, Edition] = EDITIONS) -> E
 
 @dataclass(slots=True)
 class _Header:
-    edition: Edition | None
+    edition: Edition
     command: Command | None
     response: int
     encryption: int
     size: int
 
 
-def _header(rows: Rows, editions: dict[str, Edition]) -> _Header:
+def _header(rows: Rows, editions: Mapping[str, Edition]) -> _Header:
     raw = rows.data
-    if len(raw) > 1 and raw[:2] not in STARTS.values():
+    if len(raw) > 1 and raw[:2] not in _EDITION_OF:
         raise RemoteProtocolError("no start mark ## or $$", "6.2", 0, raw)
-    edition = next((one for one in editions.values() if one.start == raw[:2]), None)
-    rows.text(_START, "", "6.2", "edition", edition.name if edition is not None else "")
-    command = edition.commands.get(raw[2]) if edition is not None and len(raw) > 2 else None
+    name = _EDITION_OF.get(raw[:2], "")
+    rows.text(_START, "", "6.2", "edition", name)
+    edition = editions[name]  # a start mark is there, else its row has complained
+    command = edition.commands.get(raw[2]) if len(raw) > 2 else None
     rows.number(
         _COMMAND, "", "6.3.1", "command", labels.command(command.name, rows.lang) if command is not None else ""
     )
-    responses = edition.responses if edition is not None else {}
-    response = rows.number(_RESPONSE, "", "6.3.2", "response", words=responses)
+    response = rows.number(_RESPONSE, "", "6.3.2", "response", words=edition.responses)
     rows.text(_VIN, "", "6.2", "vin")
-    encryptions = edition.encryptions if edition is not None else {}
-    encryption = rows.number(_ENCRYPTION, "", "6.2", "encryption", words=encryptions)
+    encryption = rows.number(_ENCRYPTION, "", "6.2", "encryption", words=edition.encryptions)
     size = rows.number(_LENGTH, "", "6.2", "length")
     if size > MAX_DATA_UNIT:
         raise RemoteProtocolError(f"data unit length {size} above {MAX_DATA_UNIT}", "6.2", HEADER_SIZE - 2, raw)
@@ -108,147 +108,26 @@ def _header(rows: Rows, editions: dict[str, Edition]) -> _Header:
 
 def _unit(rows: Rows, header: _Header, whole: bool) -> None:
     """The data unit; an answer may hold nothing, the time alone, the whole unit, or something of its own."""
-    edition, command = header.edition, header.command
+    command = header.command
     size = len(rows.data) - rows.offset
-    if edition is None or command is None or header.encryption != PLAIN:
+    if command is None or header.encryption != PLAIN:
         rows.bytes("data_unit", len(rows.data), "6.2")
     elif header.response == COMMAND or not whole:
-        _content(rows, edition, command, header.response)
+        UnitWalk(rows, header.edition).unit(command, header.response)
     elif size == TIME_SIZE:
-        rows.time()
+        rows.time(TIME, "", "6.4", "collected_at")
     elif size:
         kept = len(rows.rows)
         try:
-            _content(rows, edition, command, header.response)
+            UnitWalk(rows, header.edition).unit(command, header.response)
         except RemoteProtocolError:
             del rows.rows[kept:]
             rows.offset = HEADER_SIZE
             rows.bytes("data_unit", len(rows.data), "6.2")
 
 
-def _content(rows: Rows, edition: Edition, command: Command, response: int) -> None:
-    if command.timed:
-        rows.time()
-    layout = command.rows(response)
-    if command.reports:
-        _bodies(rows, edition)
-    elif layout is not None:
-        _layout(rows, layout, layout.clause, "")
-    rows.bytes("rest", len(rows.data), command.clause)
-
-
-def _bodies(rows: Rows, edition: Edition) -> None:
-    position = 0
-    while rows.offset < len(rows.data):
-        layout = edition.body(rows.data[rows.offset])
-        if layout is None:
-            return  # its length is unknown, so is everything behind it
-        path = f"bodies[{position}]."
-        rows.number(_BODY_TYPE, "", layout.clause, path + "body", labels.body(layout.name, rows.lang))
-        if isinstance(layout, Sized):
-            layout.decode(rows.data, rows.offset)  # of another length: what it holds is not what was declared
-            rows.number(layout.length, layout.name, layout.clause, path + "length")
-        _layout(rows, layout, layout.clause, path)
-        position += 1
-
-
-def _layout(rows: Rows, layout: Layout, clause: str, path: str) -> None:
-    raws: dict[str, int] = {}
-    for row in layout.rows:
-        place = path + row.name
-        if isinstance(row, Field):
-            status, mask = row.sign or ("", 0)
-            negative = bool(raws.get(status, 0) & mask)
-            meaning = _bits(rows, layout, row) if row.bits or row.flags else ""
-            raws[row.name] = rows.number(row, layout.name, clause, place, meaning, negative=negative)
-        elif isinstance(row, Items):
-            _items(rows, layout, row, clause, place)
-        elif isinstance(row, Text):
-            rows.text(row, layout.name, clause, place)
-        elif isinstance(row, Blob):
-            size = rows.number(row.count, layout.name, clause, place + "_length")
-            rows.bytes(row.name, rows.offset + size, clause, layout.name, place, strict=True)
-        elif isinstance(row, Codes):
-            _codes(rows, row, layout.name, clause)
-        elif isinstance(row, Parameters):
-            _parameters(rows, row, layout.name, clause)
-        elif isinstance(row, Control):
-            _control(rows, row, layout.name, clause)
-
-
-def _items(rows: Rows, layout: Layout, row: Items, clause: str, path: str) -> None:
-    count = rows.number(row.count, layout.name, clause, path + "_count")
-    if count in (row.count.invalid, row.count.abnormal):
-        return
-    for position in range(count):
-        place = f"{path}[{position}]"
-        if isinstance(row.item, Layout):
-            _layout(rows, row.item, row.item.clause or clause, place + ".")
-        else:
-            rows.number(row.item, layout.name, clause, place, listed=True)
-
-
-def _codes(rows: Rows, row: Codes, table: str, clause: str) -> None:
-    count = rows.number(row.count, table, clause, "codes_count")
-    length = rows.number(row.length, table, clause, "code_length")
-    for position in range(count if length else 0):
-        rows.text(Text("codes", length), table, clause, f"codes[{position}]")
-
-
-def _parameters(rows: Rows, row: Parameters, table: str, clause: str) -> None:
-    count = rows.number(row.count, table, clause, "parameters_count")
-    lengths: dict[int, int] = {}
-    for position in range(0 if count in (row.count.invalid, row.count.abnormal) else count):
-        path = f"parameters[{position}]"
-        number = rows.number(_PARAMETER_ID, table, clause, path + ".id")
-        item = row.table.get(number)
-        if item is None:
-            raise RemoteProtocolError(f"parameter {number:02X} has no known layout", clause, rows.offset - 1, rows.data)
-        if isinstance(item, int):
-            if item not in lengths:
-                reason = f"no parameter {item:02X} before {number:02X} gives its length"
-                raise RemoteProtocolError(reason, clause, rows.offset - 1, rows.data)
-            name = row.table[item].name.removesuffix("_length")
-            rows.text(Text(name, lengths[item]), table, clause, path + ".value")
-        elif isinstance(item, Text):
-            rows.text(item, table, clause, path + ".value")
-        else:
-            lengths[number] = rows.number(item, table, clause, path + ".value")
-
-
-def _control(rows: Rows, row: Control, table: str, clause: str) -> None:
-    names = labels.CONTROLS.get(rows.data[rows.offset], ("", "")) if rows.offset < len(rows.data) else ("", "")
-    control = rows.number(row.command, table, clause, "control", names[rows.lang == "zh"])
-    left = len(rows.data) - rows.offset
-    if control == ALARM_CONTROL and left:
-        rows.number(row.level, table, clause, "level")
-        rows.text(Text("text", left - 1), table, clause, "text")
-    else:
-        rows.text(Text("arguments", left), table, clause, "arguments")
-
-
-def _bits(rows: Rows, layout: Layout, row: Field) -> str:
-    """What the bits of the next field say; nothing when the data end before it."""
-    if rows.offset + row.size > len(rows.data):
-        return ""
-    raw, _ = row.decode(rows.data, rows.offset)
-    said = [flag(name, rows.lang) for bit, name in enumerate(row.flags or ()) if raw >> bit & 1]
-    signs = {bit[0] for bit in row.bits or ()} - {bit[0] for bit in named_bits(layout, row)}
-    for name, shift, width, words, inverted in row.bits or ():
-        part = raw >> shift & ((1 << width) - 1)
-        if words is not None:
-            said.append(word(words.get(part, part), rows.lang))
-        elif bool(part) != inverted:
-            said.append(label(name, rows.lang))
-        elif inverted and name not in signs:
-            said.append(word("invalid", rows.lang))
-    if raw & reserved_mask(row):
-        said.append(f"{word('reserved', rows.lang)} {raw & reserved_mask(row):#x}")
-    return ", ".join(said)
-
-
 def print_explanation(
-    raw: bytes, lang: str | None = None, everything: bool = False, editions: dict[str, Edition] = EDITIONS
+    raw: bytes, lang: str | None = None, everything: bool = False, editions: Mapping[str, Edition] = EDITIONS
 ) -> RemoteProtocolError | None:
     """Print the explanation of `raw` as a table; lists and contents are cut short unless `everything`. Returns the fault."""
     lang = language(lang)

@@ -1,17 +1,15 @@
 """The rows of an explanation: some bytes, their names, value and meaning."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from agent.core.dataunit import TIME_SIZE
+from agent.beijing import BEIJING
 from agent.core.errors import RemoteProtocolError
-from agent.core.field import Field, Text
+from agent.core.field import Field, Text, Time
 from agent.core.packet import epoch_of
 from agent.jsonvalues import physical, text_of
 from agent.labels import chinese, english, word
-
-_BEIJING = timedelta(hours=8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +61,14 @@ class Rows:
         negative: bool = False,
         listed: bool = False,
     ) -> int:
-        """One integer; `words` for a row that has none of its own. Returns the raw value."""
+        """One integer; `words` for a row that has none of its own, `meaning` where the caller says it all. Returns the raw."""
         raw, end = row.decode(self.data, self.offset)
         value: Any = None
         words = row.words or words or {}
-        if raw in words:
-            meaning = word(words[raw], self.lang, table)
-        elif meaning or row.bits or row.flags:
+        if meaning or row.bits or row.flags:
             pass  # the caller has said it all
+        elif raw in words:
+            meaning = word(words[raw], self.lang, table)
         elif row.lo <= raw <= row.hi and not row.words:
             value = f"{raw:0{2 * row.size}x}" if row.hexadecimal else physical(row, raw)
             value = -value if negative else value
@@ -84,11 +82,15 @@ class Rows:
         self._add(end, row.name, table, path, clause, raw=raw, value=value, unit=unit, meaning=meaning, listed=listed)
         return raw
 
+    def peek(self, row: Field) -> int | None:
+        """The next integer, which stays the next; None when the data end before it."""
+        return row.decode(self.data, self.offset)[0] if self.offset + row.size <= len(self.data) else None
+
     def text(self, row: Text, table: str, clause: str, path: str, meaning: str = "") -> None:
         """Text of a fixed size; none at all when the size is 0."""
         data, end = row.decode(self.data, self.offset)
         if data:
-            shown = text_of(data, padded=True)
+            shown = text_of(data, row.pad)
             value = shown if isinstance(shown, str) else None
             self._add(end, row.name, table, path, clause, value=value, meaning=meaning)
 
@@ -99,14 +101,12 @@ class Rows:
         if end > self.offset:
             self._add(end, name, table, path or name, clause)
 
-    def time(self) -> None:
-        """The six time bytes."""
-        end = self.offset + TIME_SIZE
-        if end > len(self.data):
-            raise RemoteProtocolError("data end inside the time", "6.4", self.offset, self.data)
+    def time(self, row: Time, table: str, clause: str, path: str) -> None:
+        """Six time bytes."""
+        _, end = row.decode(self.data, self.offset)
         try:
-            moment = datetime.fromtimestamp(epoch_of(self.data, self.offset), UTC) + _BEIJING
+            moment = datetime.fromtimestamp(epoch_of(self.data, self.offset), BEIJING)
             value, meaning = f"{moment:%Y-%m-%d %H:%M:%S}", "UTC+8"
         except RemoteProtocolError:
             value, meaning = None, word("impossible", self.lang)
-        self._add(end, "time", "", "collected_at", "6.4", value=value, meaning=meaning)
+        self._add(end, row.name, table, path, clause, value=value, meaning=meaning)

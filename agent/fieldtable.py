@@ -33,7 +33,8 @@ class FieldRow:
 
 def field_rows(edition: Edition) -> list[FieldRow]:
     """Every field of every body, in the order of the wire."""
-    layouts = [*edition.bodies.values(), *edition.declared.values(), edition.user_body]
+    signature = [edition.signature] if edition.signature is not None else []
+    layouts = [*edition.bodies.values(), *edition.declared.values(), edition.user_body, *signature]
     return [row for layout in layouts for row in _rows(layout, layout, "", layout.annex_b)]
 
 
@@ -52,7 +53,9 @@ def _rows(body: Layout, layout: Layout, group: str, annex_b: bool) -> Iterator[F
                 yield _row(body, layout, row.name, row.item, f"{row.item.size}·n", clause, annex_b)
         elif isinstance(row, Blob):
             yield _row(body, layout, group, row.count, str(row.count.size), clause, annex_b)
-            yield _row(body, layout, group, Field(row.name, 1, sentinel=False, hexadecimal=True), "n", clause, annex_b)
+            yield _row(
+                body, layout, group, Field(row.name, 1, hi=0xFF, sentinel=False, hexadecimal=True), "n", clause, annex_b
+            )
         else:
             raise TypeError(f"{body.name}: a row of kind {type(row).__name__} in a body")
 
@@ -80,16 +83,22 @@ def _row(body: Layout, layout: Layout, group: str, field: Field, size: str, clau
 
 
 def count_items(edition: Edition) -> tuple[dict[str, int], dict[str, int]]:
-    """Data items by body: of the platform tables, and of the terminal annex. A list counts as its number and its values."""
+    """Data items by body: of the platform tables, and of the terminal annex."""
     platform: dict[str, int] = {}
     annex: dict[str, int] = {}
     for layout in edition.bodies.values():
-        counts = [(_items(row), layout.annex_b or getattr(row, "annex_b", False)) for row in layout.rows]
+        everything = sum(_items(row) for row in layout.rows)
+        own = 0 if layout.annex_b else items_of(layout) - layout.spare
         if not layout.annex_b:
-            platform[layout.name] = sum(count for count, only_annex in counts if not only_annex) + layout.spare
-        if any(only_annex for _, only_annex in counts):
-            annex[layout.name] = sum(count for count, only_annex in counts if only_annex)
+            platform[layout.name] = own + layout.spare
+        if everything > own:
+            annex[layout.name] = everything - own
     return platform, annex
+
+
+def items_of(layout: Layout) -> int:
+    """Items of a body without those of the terminal annex: a list counts as its number and its values."""
+    return layout.spare + sum(_items(row) for row in layout.rows if not getattr(row, "annex_b", False))
 
 
 def _items(row: Any) -> int:

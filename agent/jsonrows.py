@@ -8,9 +8,19 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.core.errors import LocalProtocolError
-from agent.core.field import Blob, Field, Layout, Text
-from agent.core.parameters import ALARM_CONTROL, Codes, Control, Parameters
-from agent.jsonvalues import bytes_of, did_you_mean, hex_of, is_negative, raw_of, text_of, value_of
+from agent.core.field import Blob, Field, Layout, Text, Time
+from agent.core.parameters import ALARM_CONTROL, Codes, Control, PackCodes, Parameters
+from agent.jsonvalues import (
+    bytes_of,
+    did_you_mean,
+    hex_of,
+    is_negative,
+    raw_of,
+    text_of,
+    time_bytes_of,
+    time_of,
+    value_of,
+)
 
 # --- values to JSON ---------------------------------------------------------------------------------------------------
 
@@ -27,7 +37,10 @@ def layout_to_json(layout: Layout, values: dict[str, Any]) -> dict[str, Any]:
             out[row.name] = _signed(value_of(row, values[row.name]), bool(values[status] & mask))
         elif isinstance(row, Codes):
             out["code_length"] = value_of(row.length, values["code_length"])
-            out["codes"] = [text_of(code, padded=True) for code in values["codes"]]
+            out["codes"] = [text_of(code, b"\0") for code in values["codes"]]
+        elif isinstance(row, PackCodes):
+            out["packs"] = [value_of(row.packs, count) for count in values["packs"]]
+            out["codes"] = [text_of(code, b"\0") for code in values["codes"]]
         elif isinstance(row, Control):
             out.update(_control_to_json(row, values))
         else:
@@ -83,7 +96,9 @@ def _row_to_json(row: Any, value: Any) -> Any:
     if isinstance(row, Field):
         return value_of(row, value)
     if isinstance(row, Text):
-        return text_of(value, padded=True)
+        return text_of(value, row.pad)
+    if isinstance(row, Time):
+        return time_of(value)
     if isinstance(row, Blob):
         return value.hex()
     if isinstance(value, int):
@@ -96,14 +111,14 @@ def _row_to_json(row: Any, value: Any) -> Any:
 
 
 def _parameter_to_json(row: Any, content: Any) -> Any:
-    return text_of(content, padded=False) if isinstance(row, int) else _row_to_json(row, content)
+    return text_of(content) if isinstance(row, int) else _row_to_json(row, content)
 
 
 def _control_to_json(row: Control, values: dict[str, Any]) -> dict[str, Any]:
     out = {"control": value_of(row.command, values["control"])}
     if "level" in values:
-        return out | {"level": value_of(row.level, values["level"]), "text": text_of(values["text"], padded=False)}
-    return out | {"arguments": text_of(values["arguments"], padded=False)}
+        return out | {"level": value_of(row.level, values["level"]), "text": text_of(values["text"])}
+    return out | {"arguments": text_of(values["arguments"])}
 
 
 # --- JSON to values ---------------------------------------------------------------------------------------------------
@@ -162,6 +177,8 @@ def layout_from_json(
                 values[row.sign[0]] |= row.sign[1]
         elif isinstance(row, Codes):
             values.update(_codes_from_json(row, given, path, faults))
+        elif isinstance(row, PackCodes):
+            values.update(_pack_codes_from_json(row, given, path, faults))
         elif isinstance(row, Control):
             values.update(_control_from_json(row, given, path, faults))
         else:
@@ -176,6 +193,8 @@ def _keys(layout: Layout, row: Any, given: dict[str, Any]) -> list[str]:
         return [name for name, *_ in named_bits(layout, row)]
     if isinstance(row, Codes):
         return ["code_length", "codes"]
+    if isinstance(row, PackCodes):
+        return ["packs", "codes"]
     if isinstance(row, Control):
         return ["control", "level", "text"] if "level" in given else ["control", "arguments"]
     return [row.name]
@@ -235,7 +254,9 @@ def _row_from_json(row: Any, given: Any, path: str, faults: Faults) -> Any:
     if isinstance(row, Field):
         return faults.take(path, raw_of, row, given)
     if isinstance(row, Text):
-        return faults.take(path, bytes_of, given, row.size)
+        return faults.take(path, bytes_of, given, row.size, row.pad)
+    if isinstance(row, Time):
+        return faults.take(path, time_bytes_of, given)
     if isinstance(row, Blob):
         return faults.take(path, hex_of, given)
     if given in (None, "abnormal") and row.count.invalid is not None:
@@ -275,6 +296,20 @@ def _codes_from_json(row: Codes, given: dict[str, Any], path: str, faults: Fault
     return {
         "code_length": length,
         "codes": [faults.take(f"{path}codes[{n}]", bytes_of, code, length) for n, code in enumerate(codes)],
+    }
+
+
+def _pack_codes_from_json(row: PackCodes, given: dict[str, Any], path: str, faults: Faults) -> dict[str, Any]:
+    packs = _list(given["packs"], path + "packs", faults)
+    codes = _list(given["codes"], path + "codes", faults)
+    if len(packs) > row.count.top:
+        faults.add(path + "packs", f"{len(packs)} management systems; at most {row.count.hi} are allowed")
+    counts = [faults.take(f"{path}packs[{n}]", raw_of, row.packs, count) for n, count in enumerate(packs)]
+    if None not in counts and len(codes) != sum(counts):
+        faults.add(path + "codes", f"{len(codes)} codes; {sum(counts)} are needed, one for each of the packs")
+    return {
+        "packs": counts,
+        "codes": [faults.take(f"{path}codes[{n}]", bytes_of, code, row.size) for n, code in enumerate(codes)],
     }
 
 

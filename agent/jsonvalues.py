@@ -1,7 +1,7 @@
 """One value of a table row as people write it: physical numbers, words, hexadecimal, text; and back, exactly.
 
 A number is `(raw - offset) * step / per_unit`. Invalid is None, abnormal is "abnormal", a raw that the row does not list is
-`{"raw": n}`. Bytes that are no printable text are `{"hex": "..."}`. Nothing is rounded away: a number more than
+`{"raw": n}`. Bytes that are no printable text, or no time, are `{"hex": "..."}`. Nothing is rounded away: a number more than
 `TOLERANCE` counts beside a whole count is refused.
 """
 
@@ -9,12 +9,15 @@ import difflib
 import math
 import string
 from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from agent.core.errors import LocalProtocolError
-from agent.core.field import Field
+from agent.beijing import BEIJING
+from agent.core.errors import LocalProtocolError, RemoteProtocolError
+from agent.core.field import Field, Time
+from agent.core.packet import epoch_of, time_bytes
 
 TOLERANCE = Fraction(1, 1000)  # of a count
 TEXT_ENCODING = "gb18030"  # of which ASCII is a part; the standard's STRING
@@ -80,8 +83,8 @@ def _given_raw(field: Field, value: dict[str, Any]) -> int:
         or not isinstance(raw, int)
         or not field.bottom <= raw <= field.top
     ):
-        allowed_raws = f"{field.bottom} to {field.top}"
-        raise LocalProtocolError(f'{value}: only {{"raw": n}} with n in {allowed_raws} may stand here')
+        raws = f"{field.bottom} to {field.top}"
+        raise LocalProtocolError(f'{value}: only {{"raw": n}} with n in {raws} may stand here')
     return raw
 
 
@@ -135,9 +138,9 @@ def is_negative(value: Any) -> bool:
     return value.is_signed() if isinstance(value, Decimal) else math.copysign(1, value) < 0
 
 
-def text_of(data: bytes, padded: bool) -> Any:
-    """Bytes as text when the text gives the same bytes back, else `{"hex": ...}`; `padded`: zeros behind it are dropped."""
-    content = data.rstrip(b"\0") if padded else data
+def text_of(data: bytes, pad: bytes = b"") -> Any:
+    """Bytes as text when the text gives the same bytes back, else `{"hex": ...}`; what stands behind it of `pad` is dropped."""
+    content = data.rstrip(pad) if pad else data
     try:
         text = content.decode(TEXT_ENCODING)
     except UnicodeDecodeError:
@@ -145,8 +148,8 @@ def text_of(data: bytes, padded: bool) -> Any:
     return text if text.isprintable() and text.encode(TEXT_ENCODING) == content else {"hex": data.hex()}
 
 
-def bytes_of(value: Any, size: int | None = None) -> bytes:
-    """The inverse of `text_of`; with `size`, text is padded with zeros to that many bytes."""
+def bytes_of(value: Any, size: int | None = None, pad: bytes = b"\0") -> bytes:
+    """The inverse of `text_of`; with `size`, text is filled with `pad` to that many bytes."""
     if isinstance(value, dict) and list(value) == ["hex"]:
         data = hex_of(value["hex"])
     elif isinstance(value, str):
@@ -160,7 +163,7 @@ def bytes_of(value: Any, size: int | None = None) -> bytes:
         return data
     if len(data) > size:
         raise LocalProtocolError(f"{value!r} takes {len(data)} bytes; at most {size} fit")
-    return data.ljust(size, b"\0")
+    return data.ljust(size, pad)
 
 
 def hex_of(value: Any) -> bytes:
@@ -171,3 +174,27 @@ def hex_of(value: Any) -> bytes:
         except ValueError:
             pass
     raise LocalProtocolError(f"{value!r}: an even number of hexadecimal digits is needed")
+
+
+def time_of(data: bytes) -> Any:
+    """Six time bytes in ISO 8601 with the offset of Beijing, else `{"hex": ...}`."""
+    try:
+        return datetime.fromtimestamp(epoch_of(data), BEIJING).isoformat()
+    except RemoteProtocolError:
+        return {"hex": data.hex()}
+
+
+def time_bytes_of(value: Any) -> bytes:
+    """The inverse of `time_of`; any offset from UTC is understood, none at all is refused."""
+    if isinstance(value, dict):
+        data = hex_of(value.get("hex"))
+        if len(data) != Time.size:
+            raise LocalProtocolError(f"{value!r}: {Time.size} bytes are needed")
+        return data
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        moment = None
+    if moment is None or moment.tzinfo is None or moment.microsecond:
+        raise LocalProtocolError(f"{value!r}: allowed: whole seconds with an offset, as 2025-03-14T09:26:53+08:00")
+    return time_bytes(int(moment.timestamp()))

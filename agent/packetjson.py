@@ -6,36 +6,38 @@ its table is hexadecimal under `data_unit`.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from agent.core.dataunit import TIME_SIZE, DataUnit, decode_data_unit, encode_data_unit
-from agent.core.edition import Command, Edition
+from agent.core.dataunit import DataUnit, decode_data_unit, encode_data_unit
+from agent.core.edition import SIGNATURE, Command, Edition
 from agent.core.editions import EDITIONS
 from agent.core.errors import LocalProtocolError, RemoteProtocolError
-from agent.core.packet import COMMAND, HEADER_SIZE, PLAIN, STARTS, Packet, build_packet, epoch_of, time_bytes
+from agent.core.packet import COMMAND, HEADER_SIZE, PLAIN, STARTS, Packet, build_packet
 from agent.jsonrows import Faults, layout_from_json, layout_to_json
-from agent.jsonvalues import bytes_of, did_you_mean, hex_of
+from agent.jsonvalues import bytes_of, did_you_mean, hex_of, time_bytes_of, time_of
 
 if TYPE_CHECKING:
     from agent.core.dataunit import Bodies
 
-BEIJING = timezone(timedelta(hours=8))
 VIN_SIZE = 17
 _EDITION_OF = {start: name for name, start in STARTS.items()}
 _HEADER_KEYS = ("edition", "command", "response", "vin", "encryption", "collected_at")
-_REMARKS = ("bcc_ok", "bcc", "error", "note")  # what decoding adds beside the content
+_REMARKS = ("bcc_ok", "bcc", "error")  # what decoding adds beside the content
 
 
 # --- bytes to JSON ----------------------------------------------------------------------------------------------------
 
 
-def packet_to_json(packet: Packet, editions: dict[str, Edition] = EDITIONS) -> dict[str, Any]:
-    """`packet` as a JSON object; a unit that breaks its table is kept in `data_unit`, with the reason under `error`."""
-    edition = editions.get(_EDITION_OF[packet.start])
-    command = edition.commands.get(packet.command) if edition is not None else None
+def packet_to_json(packet: Packet, editions: Mapping[str, Edition] = EDITIONS) -> dict[str, Any]:
+    """`packet` as a JSON object; a unit that breaks its table is kept in `data_unit`, with the reason under `error`.
+
+    `editions` by name: those that declare bodies of the maker's own show their fields.
+    """
+    edition = editions[_EDITION_OF[packet.start]]
+    command = edition.commands.get(packet.command)
     out: dict[str, Any] = {
-        "edition": _EDITION_OF[packet.start],
+        "edition": edition.name,
         "command": command.name if command is not None else packet.command,
         "response": packet.response,
         "vin": _vin_to_json(packet.vin),
@@ -45,9 +47,7 @@ def packet_to_json(packet: Packet, editions: dict[str, Edition] = EDITIONS) -> d
     if not packet.bcc_ok:
         out["bcc"] = packet.bcc
     out["collected_at"] = None
-    if edition is None:
-        out["note"] = f"no tables of edition {out['edition']}: the data unit is not decoded"
-    if edition is None or command is None or packet.encryption != PLAIN:
+    if command is None or packet.encryption != PLAIN:
         out["data_unit"] = packet.unit.hex()
         return out
     try:
@@ -57,7 +57,7 @@ def packet_to_json(packet: Packet, editions: dict[str, Edition] = EDITIONS) -> d
         out["data_unit"] = packet.unit.hex()
         return out
     if unit.time:
-        out["collected_at"] = _time_to_json(unit.time)
+        out["collected_at"] = time_of(unit.time)
     layout = command.rows(packet.response)
     if unit.values is not None and layout is not None:
         out.update(layout_to_json(layout, unit.values))
@@ -81,8 +81,8 @@ def bodies_to_json(edition: Edition, bodies: Bodies) -> list[dict[str, Any]]:
         layout = edition.body(type_id)
         if layout is None:
             raise LocalProtocolError(f"body type {type_id:02X} has no layout in edition {edition.name}")
-        user = layout is edition.user_body or type_id in edition.declared
-        head = {"body": edition.user_body.name, "type": type_id} if user else {"body": layout.name}
+        own = 0x80 <= type_id < SIGNATURE
+        head = {"body": edition.user_body.name, "type": type_id} if own else {"body": layout.name}
         out.append(head | layout_to_json(layout, values))
     return out
 
@@ -91,34 +91,26 @@ def _vin_to_json(vin: bytes) -> Any:
     return vin.decode("ascii") if vin.isascii() and vin.decode("ascii").isprintable() else {"hex": vin.hex()}
 
 
-def _time_to_json(data: bytes) -> Any:
-    try:
-        return datetime.fromtimestamp(epoch_of(data), BEIJING).isoformat()
-    except RemoteProtocolError:
-        return {"hex": data.hex()}
-
-
 # --- JSON to bytes ----------------------------------------------------------------------------------------------------
 
 
-def packet_from_json(given: Any, editions: dict[str, Edition] = EDITIONS) -> bytes:
-    """The packet that `given` describes; LocalProtocolError with every fault, one a line."""
+def packet_from_json(given: Any, editions: Mapping[str, Edition] = EDITIONS) -> bytes:
+    """The packet that `given` describes; LocalProtocolError with every fault, one a line. `editions` as in `packet_to_json`."""
     faults = Faults()
     if not isinstance(given, dict):
         raise LocalProtocolError(f"{given!r}: an object is needed")
     if list(given) == ["error"]:
         raise LocalProtocolError("describes no packet: it is the report of one that could not be decoded")
-    start = STARTS.get(str(given.get("edition")))
-    if start is None:
+    edition = editions.get(str(given.get("edition")))
+    if edition is None:
         said = repr(given["edition"]) if "edition" in given else "missing"
-        raise LocalProtocolError(f"edition: {said}; allowed: {', '.join(map(repr, STARTS))}")
-    edition = editions.get(given["edition"])
+        raise LocalProtocolError(f"edition: {said}; allowed: {', '.join(map(repr, editions))}")
     command = _command(edition, given.get("command", 0), faults)
     response = _byte(given, "response", faults)
     encryption = _byte(given, "encryption", faults)
     vin = faults.take("vin", _vin, given.get("vin", "?" * VIN_SIZE))
-    row = edition.commands.get(command) if edition is not None else None
-    if "data_unit" in given or edition is None or row is None or encryption != PLAIN:
+    row = edition.commands.get(command)
+    if "data_unit" in given or row is None or encryption != PLAIN:
         faults.check_keys("", given, [*_HEADER_KEYS, "data_unit"], [*_REMARKS])
         if given.get("collected_at") is not None:
             faults.add("collected_at", "is a part of data_unit here; allowed: null")
@@ -132,7 +124,7 @@ def packet_from_json(given: Any, editions: dict[str, Edition] = EDITIONS) -> byt
     check = _byte(given, "bcc", faults) if "bcc" in given else None
     if faults.lines:
         raise LocalProtocolError("\n".join(faults.lines))
-    packet = build_packet(start, command, response, vin, encryption, unit)
+    packet = build_packet(edition.start, command, response, vin, encryption, unit)
     return packet if check is None else packet[:-1] + bytes((check,))
 
 
@@ -141,32 +133,36 @@ def bodies_from_json(edition: Edition, given: Any, faults: Faults) -> Bodies:
     if not isinstance(given, list):
         faults.add("bodies", f"{given!r}: a list is needed")
         return []
+    types = dict(edition.body_types)
+    if edition.signature is not None:
+        types[edition.signature.name] = SIGNATURE
     bodies = []
     for position, body in enumerate(given):
         path = f"bodies[{position}]."
         name = body.get("body") if isinstance(body, dict) else None
+        known: tuple[str, ...] = ("body",)
         if name == edition.user_body.name:
             type_id = body.get("type")
-            if type(type_id) is not int or not 0x80 <= type_id <= 0xFE:
+            if type(type_id) is not int or not 0x80 <= type_id < SIGNATURE:
                 faults.add(path + "type", f"{type_id!r}; allowed: 128 to 254")
                 continue
-            layout = edition.declared.get(type_id, edition.user_body)
-        elif isinstance(name, str) and name in edition.body_types:
-            type_id = edition.body_types[name]
-            layout = edition.bodies[type_id]
+            known = ("body", "type")
+        elif isinstance(name, str) and name in types:
+            type_id = types[name]
         else:
-            names = [*edition.body_types, edition.user_body.name]
+            names = [*types, edition.user_body.name]
             faults.add(path + "body", f"{name!r}{did_you_mean(name, names)}; allowed: {', '.join(names)}")
             continue
-        known = ("body", "type") if name == edition.user_body.name else ("body",)
-        bodies.append((type_id, layout_from_json(layout, body, path, faults, known)))
+        layout = edition.body(type_id)
+        if layout is not None:  # never None: all of these types have one
+            bodies.append((type_id, layout_from_json(layout, body, path, faults, known)))
     return bodies
 
 
-def _command(edition: Edition | None, given: Any, faults: Faults) -> int:
+def _command(edition: Edition, given: Any, faults: Faults) -> int:
     if type(given) is int and 0 <= given <= 255:
         return given
-    names = edition.command_ids if edition is not None else {}
+    names = edition.command_ids
     if isinstance(given, str) and given in names:
         return names[given]
     faults.add("command", f"{given!r}{did_you_mean(given, names)}; allowed: {', '.join([*names, '0 to 255'])}")
@@ -206,7 +202,7 @@ def _unit(edition: Edition, row: Command, response: int, given: dict[str, Any], 
         faults.check_keys("", given, [*_HEADER_KEYS], [*_REMARKS, "rest"])
     time = given.get("collected_at")
     if time is not None:
-        unit.time = faults.take("collected_at", _time, time) or b""
+        unit.time = faults.take("collected_at", time_bytes_of, time) or b""
     if response == COMMAND or content:
         if row.timed and time is None and "collected_at" in given:
             faults.add("collected_at", f"{row.name} needs a time")
@@ -214,18 +210,3 @@ def _unit(edition: Edition, row: Command, response: int, given: dict[str, Any], 
             faults.add("collected_at", f"{row.name} has no time; allowed: null")
     unit.rest = faults.take("rest", hex_of, given.get("rest", "")) or b""
     return unit
-
-
-def _time(given: Any) -> bytes:
-    if isinstance(given, dict):
-        data = hex_of(given.get("hex"))
-        if len(data) != TIME_SIZE:
-            raise LocalProtocolError(f"{given!r}: {TIME_SIZE} bytes are needed")
-        return data
-    try:
-        moment = datetime.fromisoformat(given)
-    except (TypeError, ValueError):
-        moment = None
-    if moment is None or moment.tzinfo is None or moment.microsecond:
-        raise LocalProtocolError(f"{given!r}: allowed: whole seconds with an offset, as 2025-03-14T09:26:53+08:00")
-    return time_bytes(int(moment.timestamp()))

@@ -18,7 +18,7 @@ from agent.clock import Clock
 from agent.core.delivery import Delivery
 from agent.core.editions import EDITIONS
 from agent.core.outage import Outage
-from agent.core.packet import SUCCESS, has_time_bytes
+from agent.core.packet import BEIJING_S, SUCCESS, has_time_bytes
 from agent.core.session import REALTIME, REISSUE, Session
 from agent.errors import LinkError
 from agent.links import Link
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 CHUNK = 100  # rows read from the outbox at once
 ACK_POLL_MS = 250  # how often the kernel is asked what the peer has acknowledged
 RESCAN_MS = 60_000  # how often an idle uplink looks for rows that became pending behind its back (`tbox outbox retry`)
-BEIJING_S = 8 * 3600
 LAST_SERIAL = 65531
 FAREWELL_S = 2.0  # real seconds for the logout to leave
 FATES: dict[int, Fate] = {REALTIME: "live", REISSUE: "reissued"}

@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from agent.beijing import BEIJING
 from agent.core.packet import COMMAND, SUCCESS, Packet
 from bench.received import ReceivedError, connect
 
-BEIJING = timezone(timedelta(hours=8))
 _REPORTS = """
 SELECT collected_at, part, body_types, next_part, command, link, answer, received_ms, raw FROM packets
 WHERE vin = ? AND response = ? AND fault IS NULL AND command IN ('realtime', 'reissue')

@@ -1,6 +1,6 @@
 """What the demo shows: a live picture on a terminal, one line a packet elsewhere."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -8,12 +8,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from agent.beijing import BEIJING
 from agent.core.packet import Packet
 from agent.packetjson import packet_to_json
 from bench.arrival import Arrival
 from bench.demo import Demo
 
-BEIJING = timezone(timedelta(hours=8))
 LINES = 12  # packets shown
 
 # (body, field, name, decimals, unit) in two columns

@@ -5,9 +5,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from agent.core.edition import Command, Edition
-from agent.core.field import Blob, Field, Items, Layout, Text
-from agent.core.parameters import ALARM_CONTROL, Codes, Control, Parameters
+from agent.core.edition import SIGNATURE, Command, Edition
+from agent.core.field import Blob, Field, Items, Layout, Text, Time
+from agent.core.parameters import ALARM_CONTROL, Codes, Control, PackCodes, Parameters
 
 FEW = 6  # items of a list: enough to have a first, a middle and a last
 
@@ -36,7 +36,9 @@ def _row(row: Any, legal: bool) -> st.SearchStrategy[Any]:
     if isinstance(row, Field):
         return raws(row, legal)
     if isinstance(row, Text):
-        return st.binary(min_size=row.size, max_size=row.size)
+        return st.binary(min_size=row.size, max_size=row.size) | st.just(b"A".ljust(row.size, row.pad))
+    if isinstance(row, Time):
+        return st.binary(min_size=row.size, max_size=row.size) | st.just(bytes((26, 1, 8, 7, 6, 10)))
     if isinstance(row, Blob):
         return st.binary(min_size=row.count.lo if legal else 0, max_size=20)
     if isinstance(row, Items):
@@ -73,6 +75,23 @@ def _codes(row: Codes, legal: bool) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+def _pack_codes(row: PackCodes, legal: bool) -> st.SearchStrategy[dict[str, Any]]:
+    packs = st.lists(st.integers(0, 3), max_size=3)
+    if not legal:
+        packs |= st.lists(
+            st.integers(row.packs.hi - 1, row.packs.hi + 2), max_size=2
+        )  # a packet holds but so many codes
+    code = st.binary(min_size=row.size, max_size=row.size)
+    return packs.flatmap(
+        lambda counts: st.fixed_dictionaries(
+            {
+                "packs": st.just(counts),
+                "codes": st.lists(code, min_size=1, max_size=2).map(lambda c: (c * sum(counts))[: sum(counts)]),
+            }
+        )
+    )
+
+
 def _control(row: Control, legal: bool) -> st.SearchStrategy[dict[str, Any]]:
     other = raws(row.command, legal)
     return st.one_of(
@@ -86,12 +105,12 @@ def _control(row: Control, legal: bool) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-_SPREAD: dict[type, Any] = {Codes: _codes, Control: _control}
+_SPREAD: dict[type, Any] = {Codes: _codes, PackCodes: _pack_codes, Control: _control}
 
 
 def bodies(edition: Edition, legal: bool = True) -> st.SearchStrategy[list[tuple[int, dict[str, Any]]]]:
-    """Bodies of every type in any order."""
-    types = st.sampled_from([*edition.bodies, 0x80, 0xFE])
+    """Bodies of every type in any order, the signature among them where there is one."""
+    types = st.sampled_from([*edition.bodies, 0x80, 0xFE, *([SIGNATURE] if edition.signature is not None else [])])
     return st.lists(
         types.flatmap(lambda type_id: st.tuples(st.just(type_id), values(edition.body(type_id), legal))), max_size=4
     )

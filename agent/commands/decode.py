@@ -33,8 +33,6 @@ def run(args: argparse.Namespace) -> int:
             sys.stderr.write(f"tbox: {piece.place}: {error['what']}, offset {error['offset']}\n")
         elif not out["bcc_ok"]:
             sys.stderr.write(f"tbox: {piece.place}: wrong check code {out['bcc']:02X}\n")
-        elif "note" in out:
-            sys.stderr.write(f"tbox: {piece.place}: {out['note']}\n")
         if "error" in out or not out["bcc_ok"]:
             status = 1
         print_json(out)

@@ -53,11 +53,16 @@ def _print_count(edition: "Edition", lang: str, as_json: bool) -> None:
         print_json({"edition": edition.name, "platform": platform, "total": total, "annex_b": annex})
         return
     lines = [
-        (f"{type_id:02X} {body(name, lang)}", str(platform.get(name, "")), str(annex.get(name, "")))
-        for type_id, name in ((type_id, layout.name) for type_id, layout in edition.bodies.items())
+        (
+            f"{type_id:02X} {body(layout.name, lang)}",
+            str(platform.get(layout.name, "")),
+            str(annex.get(layout.name, "")),
+        )
+        for type_id, layout in edition.bodies.items()
     ]
     lines.append(("合计" if lang == "zh" else "total", str(total), str(sum(annex.values()))))
-    print_table(_COUNT_HEADINGS[lang], "lrr", lines)
+    columns = 3 if annex else 2
+    print_table(_COUNT_HEADINGS[lang][:columns], "lrr"[:columns], [line[:columns] for line in lines])
 
 
 def _print_fields(edition: "Edition", lang: str, as_json: bool) -> None:

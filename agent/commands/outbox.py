@@ -2,14 +2,15 @@
 
 import argparse
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from agent.beijing import BEIJING
 
 NAME = "outbox"
 HELP = "show what became of every second sampled; send refused rows again"
 
-_BEIJING = timezone(timedelta(hours=8))  # the time of the packets
 _FATES = (
     ("not due", "not_due"),
     ("pending", "pending"),
@@ -62,6 +63,6 @@ def _lines(stats: dict[str, Any]) -> list[str]:
         for flag, n in sorted(stats["refused_by_flag"].items())
     ]
     if stats["oldest_pending"] is not None:
-        lines.append(f"oldest pending row: {datetime.fromtimestamp(stats['oldest_pending'], _BEIJING).isoformat()}")
+        lines.append(f"oldest pending row: {datetime.fromtimestamp(stats['oldest_pending'], BEIJING).isoformat()}")
     lines.append(f"boots: {len(stats['boots'])}; used: {stats['used_bytes'] / 1e6:.1f} MB")
     return lines

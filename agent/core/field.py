@@ -299,10 +299,14 @@ class Sized(Layout):
     def decode(self, data: bytes, offset: int = 0) -> "tuple[dict[str, Any], int]":
         """As `Layout.decode`; RemoteProtocolError also where the length is not that of the rows: they are others then."""
         size, start = self.length.decode(data, offset)
+        self.check_length(size, data, offset)
+        return Layout.decode(self, data, start)
+
+    def check_length(self, size: int, data: bytes, offset: int) -> None:
+        """Raise RemoteProtocolError unless `size`, read at `offset`, is that of the rows."""
         if size != self.size:
             reason = "body %s has %d bytes, %d are declared" % (self.name, size, self.size)
             raise RemoteProtocolError(reason, self.clause, offset, data)
-        return Layout.decode(self, data, start)
 
 
 def _segments(rows: "tuple[Any, ...]") -> "list[Any]":

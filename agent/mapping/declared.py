@@ -32,6 +32,7 @@ Fault = Callable[[str, str], None]
 
 FIRST_TYPE, LAST_TYPE = 0x80, 0xFE
 TYPES = {f"{letter}{8 * size}": (size, letter == "i") for letter in "ui" for size in (1, 2, 4)}
+MOST_COUNTS = 1 << 32  # more, and a float could not tell two counts apart
 _KEYS = ("name", "type", "unit", "factor", "offset", "lo", "hi", "invalid", "source")
 _TAKEN = ("body", "type", "reserved", "hex")  # keys that a body has in JSON
 
@@ -133,6 +134,8 @@ def _field(path: str, table: dict[str, Any], fault: Fault) -> dict[str, Any]:
     counts = -shift / factor
     if counts.denominator != 1:
         fault(f"{path}.offset", f"is {table['offset']}; it must be a whole multiple of the factor, {_text(factor)}")
+    elif abs(counts) > MOST_COUNTS:
+        fault(f"{path}.offset", f"is {table['offset']}; it is more than {MOST_COUNTS} times the factor")
     offset = counts.numerator
     lo, hi, absent = _range(path, table, (size, signed), (factor, offset), fault)
     return {

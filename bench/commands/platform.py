@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from agent.beijing import BEIJING
 from agent.core.editions import BY_START
 from agent.errors import AgentError, ConfigError
 from bench.answers import POLICIES, REFUSALS, Policy
@@ -203,7 +204,7 @@ def _printer(line: "Callable[[Arrival, int | None], str]", stop: asyncio.Event) 
 
 
 def _liner(full_vin: bool) -> "Callable[[Arrival, int | None], str]":
-    from bench.delivery import BEIJING, short_vin
+    from bench.delivery import short_vin
 
     def line(arrival: "Arrival", flag: int | None) -> str:
         vin = arrival.vin if full_vin else short_vin(arrival.vin)
@@ -230,8 +231,6 @@ def _meaning(arrival: "Arrival", flag: int) -> str:
 
 
 def _iso(second: int) -> str:
-    from bench.delivery import BEIJING
-
     return datetime.fromtimestamp(second, BEIJING).isoformat()
 
 

@@ -20,6 +20,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "sample": ("sample",),
     "encode": ("codec",),
     "decode": ("codec",),
+    "bcc": ("codec",),
     "append": ("append",),
     "fsync": ("fsync",),
     "start": ("start",),

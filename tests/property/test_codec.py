@@ -2,7 +2,6 @@
 
 import json
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -10,26 +9,28 @@ from hypothesis import strategies as st
 from strategies import bodies, raws, units, values
 
 from agent.core.dataunit import DataUnit, decode_bodies, decode_data_unit, encode_bodies, encode_data_unit
-from agent.core.editions import EDITIONS
+from agent.core.edition import Edition
+from agent.core.editions import BY_START, EDITIONS
 from agent.core.errors import FieldError, RemoteProtocolError
 from agent.core.field import Field, Layout
 from agent.core.packet import COMMAND, STARTS, Packet, bcc, build_packet, epoch_of, time_bytes
 from agent.explain import explain
 from agent.packetjson import packet_from_json, packet_to_json
 
-EDITION = EDITIONS["2016"]
-COMMANDS = sorted(EDITION.commands)
+COMMANDS = sorted({command for edition in EDITIONS.values() for command in edition.commands})
 BEIJING = timezone(timedelta(hours=8))
 BYTE = st.integers(0, 255)
 TIMES = st.integers(946656000, 4102415999)  # 2000-01-01 to 2099-12-31 in Beijing
 
-BODIES = [*EDITION.bodies.values(), EDITION.user_body]
-FIELDS = {layout.name: [row for row in layout.rows if isinstance(row, Field)] for layout in BODIES}
+BODIES = {
+    f"{edition.name} {layout.name}": layout
+    for edition in EDITIONS.values()
+    for layout in (*edition.bodies.values(), edition.user_body, *filter(None, [edition.signature]))
+}
+FIELDS = {name: [row for row in layout.rows if isinstance(row, Field)] for name, layout in BODIES.items()}
 
-layouts = pytest.mark.parametrize("layout", BODIES, ids=lambda layout: layout.name)
-with_fields = pytest.mark.parametrize(
-    "layout", [layout for layout in BODIES if FIELDS[layout.name]], ids=lambda layout: layout.name
-)
+editions = pytest.mark.parametrize("edition", EDITIONS.values(), ids=list(EDITIONS))
+layouts = pytest.mark.parametrize("layout", BODIES.values(), ids=list(BODIES))
 
 
 def packets_of(data: bytes, command: int, response: int = COMMAND, encryption: int = 1) -> bytes:
@@ -37,18 +38,23 @@ def packets_of(data: bytes, command: int, response: int = COMMAND, encryption: i
 
 
 @st.composite
-def whole_packets(draw: st.DrawFn, legal: bool = True) -> bytes:
+def whole_packets(draw: st.DrawFn, edition: Edition, legal: bool = True) -> bytes:
     """Packets of every command, as command and as answer, with everything that the tables allow."""
-    command = draw(st.sampled_from(COMMANDS))
+    command = draw(st.sampled_from(sorted(edition.commands)))
     response = draw(st.sampled_from([COMMAND, COMMAND, 1, 2]))
-    row = EDITION.commands[command]
+    row = edition.commands[command]
     unit = DataUnit(time_bytes(draw(TIMES)) if row.timed else b"")
     if row.reports:
-        unit.bodies = draw(bodies(EDITION, legal))
+        unit.bodies = draw(bodies(edition, legal))
         unit.rest = draw(st.sampled_from([b"", b"\x0a\x01", b"\x7f"]))
     else:
         unit.values = draw(units(row, response, legal))
-    return packets_of(encode_data_unit(EDITION, command, unit, response, strict=legal), command, response)
+    data = encode_data_unit(edition, command, unit, response, strict=legal)
+    return build_packet(edition.start, command, response, b"LGBTEST0000000017", 1, data)
+
+
+ANY_PACKET = st.one_of([whole_packets(edition, legal) for edition in EDITIONS.values() for legal in (True, False)])
+ILLEGAL_PACKET = st.one_of([whole_packets(edition, legal=False) for edition in EDITIONS.values()])
 
 
 @layouts
@@ -67,10 +73,11 @@ def test_illegal_values_come_back_when_asked_for(layout: Layout, data: st.DataOb
     assert layout.decode(raw) == (given_values, len(raw))
 
 
-@with_fields
+@pytest.mark.parametrize("name", [name for name, fields in FIELDS.items() if fields])
 @given(data=st.data())
-def test_no_illegal_count_leaves_strictly(layout: Layout, data: st.DataObject) -> None:
-    field = data.draw(st.sampled_from(FIELDS[layout.name]))
+def test_no_illegal_count_leaves_strictly(name: str, data: st.DataObject) -> None:
+    layout = BODIES[name]
+    field = data.draw(st.sampled_from(FIELDS[name]))
     raw = data.draw(raws(field, legal=False) | st.integers(-3, field.top + 3))
     given_values = data.draw(values(layout)) | {field.name: raw}
     if field.lo <= raw <= field.hi or raw in (field.invalid, field.abnormal, field.absent):
@@ -80,19 +87,22 @@ def test_no_illegal_count_leaves_strictly(layout: Layout, data: st.DataObject) -
             layout.encode(given_values)
 
 
-@given(given_bodies=bodies(EDITION))
-def test_bodies_come_back(given_bodies: list[tuple[int, dict[str, Any]]]) -> None:
-    assert decode_bodies(EDITION, encode_bodies(EDITION, given_bodies)) == (given_bodies, b"")
+@editions
+@given(data=st.data())
+def test_bodies_come_back(edition: Edition, data: st.DataObject) -> None:
+    given_bodies = data.draw(bodies(edition))
+    assert decode_bodies(edition, encode_bodies(edition, given_bodies)) == (given_bodies, b"")
 
 
-@given(raw=whole_packets() | whole_packets(legal=False))
+@given(raw=ANY_PACKET)
 def test_packets_are_decoded_and_encoded_to_the_same_bytes(raw: bytes) -> None:
     packet = Packet(raw)
-    unit = decode_data_unit(EDITION, packet.command, packet.unit, packet.response)
-    assert encode_data_unit(EDITION, packet.command, unit, packet.response, strict=False) == packet.unit
+    edition = BY_START[packet.start]
+    unit = decode_data_unit(edition, packet.command, packet.unit, packet.response)
+    assert encode_data_unit(edition, packet.command, unit, packet.response, strict=False) == packet.unit
 
 
-@given(raw=whole_packets() | whole_packets(legal=False))
+@given(raw=ANY_PACKET)
 @example(raw=packets_of(bytes(30) + b"\x00\x33", 1))  # no codes, and a length of a code that is not allowed
 def test_json_of_packets_is_lossless(raw: bytes) -> None:
     text = json.dumps(packet_to_json(Packet(raw)), allow_nan=False)
@@ -117,23 +127,27 @@ def test_json_of_random_bytes_is_lossless(
     assert packet_from_json(json.loads(text)) == raw
 
 
+@editions
 @given(command=BYTE | st.sampled_from(COMMANDS), response=st.sampled_from([COMMAND, 1]), data=st.binary(max_size=120))
 @example(command=2, response=COMMAND, data=bytes(6) + b"\x08\x01\x01")
-def test_decoder_raises_nothing_but_remote_protocol_error(command: int, response: int, data: bytes) -> None:
+@example(command=1, response=COMMAND, data=bytes(28) + b"\x02\x01\xff")
+def test_decoder_raises_nothing_but_remote_protocol_error(
+    edition: Edition, command: int, response: int, data: bytes
+) -> None:
     refused = None
     try:
-        unit = decode_data_unit(EDITION, command, data, response)
+        unit = decode_data_unit(edition, command, data, response)
     except RemoteProtocolError as error:
         refused = error
     if refused is not None:
         assert response == COMMAND, "an answer is kept whole, never refused"
         assert 0 <= refused.offset <= len(data)
     else:
-        assert encode_data_unit(EDITION, command, unit, response, strict=False) == data
+        assert encode_data_unit(edition, command, unit, response, strict=False) == data
 
 
 @given(
-    raw=whole_packets(legal=False),
+    raw=ILLEGAL_PACKET,
     cut=st.integers(0, 200),
     noise=st.binary(max_size=3),
     flip=BYTE,
@@ -150,14 +164,17 @@ def test_explanation_tiles_any_bytes(raw: bytes, cut: int, noise: bytes, flip: i
     assert all(row.data for row in explanation.rows)
 
 
-@given(raw=whole_packets(legal=False))
+@given(raw=ILLEGAL_PACKET)
 def test_whole_packets_have_no_fault(raw: bytes) -> None:
     explanation = explain(raw, "en")
     assert explanation.fault is None
     assert not [row for row in explanation.rows if row.english == "not decoded"]
 
 
-@given(data=st.binary(max_size=300))
+@given(
+    data=st.binary(max_size=300)
+    | st.builds(bytes.__mul__, st.binary(max_size=9), st.sampled_from([227, 228, 2048, 7000]))
+)
 def test_check_code_is_the_xor_of_all_bytes(data: bytes) -> None:
     expected = 0
     for byte in data:

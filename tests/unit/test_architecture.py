@@ -19,7 +19,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, 
 LAYERS = {
     "core": 0,
     "errors": 1,
-    **dict.fromkeys(("clock", "labels", "progress", "remarks"), 2),
+    **dict.fromkeys(("beijing", "clock", "labels", "progress", "remarks"), 2),
     **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "health", "packetjson"), 3),
     **dict.fromkeys(("collect", "coverage", "explain", "replay", "uplink"), 4),
     "app": 5,
@@ -31,7 +31,7 @@ PART_OF = {
     "canlog": "canbus",
     "json": "packetjson",
     "hexinput": "packetjson",
-    "fieldtable": "explain",
+    "fieldtable": "packetjson",
     "texttable": "explain",
 }
 

@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from printed import VECTORS, vector_of
 
 from agent import __version__
 from agent.cli import COMMANDS, main
 
-VECTORS_FILE = Path(__file__).parents[1] / "vectors/packets_2016.json"
-VECTORS = json.loads(VECTORS_FILE.read_text(encoding="utf-8"))
 HEXES = [vector["hex"] for vector in VECTORS]
-W3 = next(vector for vector in VECTORS if vector["name"].startswith("W3"))
+W3 = vector_of("W3 ")
 HEAVY = ("can", "cantools", "msgspec", "rich", "asyncio", "sqlite3")
 
 
@@ -63,12 +62,6 @@ def test_decode_goes_on_behind_a_damaged_line() -> None:
     assert [line.partition(": ")[2].partition(": ")[0] for line in decoded.stderr.splitlines()] == [
         f"line {n}" for n in range(1, 5)
     ]
-
-
-def test_a_packet_of_an_edition_without_tables_is_not_damaged() -> None:
-    decoded = tbox("decode", "242402054C474254455354303030303030303031370100061A010807060A41")
-    assert decoded.returncode == 0
-    assert json.loads(decoded.stdout)["edition"] == "2025"
 
 
 def test_encode_names_the_line_and_goes_on() -> None:

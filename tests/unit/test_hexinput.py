@@ -1,20 +1,19 @@
 """Packets out of whatever people paste."""
 
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from printed import VECTORS, vector_of
 
 from agent.errors import ConfigError
 from agent.hexinput import Piece, pieces_of_arguments, pieces_of_bytes, pieces_of_lines, pieces_of_stream
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors/packets_2016.json").read_text(encoding="utf-8"))
 RAWS = [bytes.fromhex(vector["hex"]) for vector in VECTORS]
-W3 = next(bytes.fromhex(vector["hex"]) for vector in VECTORS if vector["name"].startswith("W3"))
+W3 = bytes.fromhex(vector_of("W3 ")["hex"])
 WRONG = W3[:-1] + b"\x18"
 
 DRESSES = {

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from agent import labels
+from agent import labels, labels_zh
 from agent.core.editions import EDITIONS
 from agent.core.field import Blob, Field, Items, Layout, Text
-from agent.core.parameters import Codes, Control, Parameters
+from agent.core.parameters import Codes, Control, PackCodes, Parameters
 
 
 def rows_of(layout: Layout) -> Iterator[tuple[str, Any]]:
@@ -21,6 +21,9 @@ def rows_of(layout: Layout) -> Iterator[tuple[str, Any]]:
             yield from ((layout.name, row), (layout.name, row.count))
         elif isinstance(row, Codes):
             yield from ((layout.name, row), (layout.name, row.count), (layout.name, row.length))
+        elif isinstance(row, PackCodes):
+            yield from ((layout.name, row), (layout.name, row.count), (layout.name, row.packs))
+            yield layout.name, Text("pack_code", row.size)  # one of them, in an explanation
         elif isinstance(row, Control):
             yield from ((layout.name, row.command), (layout.name, row.level))
             yield from ((layout.name, Text(name, 1)) for name in ("text", "arguments"))
@@ -36,7 +39,7 @@ def rows_of(layout: Layout) -> Iterator[tuple[str, Any]]:
 def all_rows() -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for edition in EDITIONS.values():
-        layouts = [*edition.bodies.values(), edition.user_body]
+        layouts = [*edition.bodies.values(), edition.user_body, *filter(None, [edition.signature])]
         layouts += [
             layout for command in edition.commands.values() for layout in (command.layout, command.answer) if layout
         ]
@@ -45,7 +48,8 @@ def all_rows() -> list[tuple[str, Any]]:
 
 
 def in_chinese(text: str | None) -> bool:
-    return text is not None and (any("\u4e00" <= letter <= "\u9fff" for letter in text) or text in ("SOC", "ICCID"))
+    international = ("SOC", "ICCID", "SM2", "RSA", "ECC")
+    return text is not None and (any("\u4e00" <= letter <= "\u9fff" for letter in text) or text in international)
 
 
 def test_every_row_of_every_table_has_a_chinese_name() -> None:
@@ -54,8 +58,9 @@ def test_every_row_of_every_table_has_a_chinese_name() -> None:
 
 def test_every_body_and_command_has_a_chinese_name() -> None:
     for edition in EDITIONS.values():
-        assert [name for name in (*edition.body_types, edition.user_body.name) if name not in labels.BODIES] == []
-        assert [name for name in edition.command_ids if name not in labels.COMMANDS] == []
+        layouts = [*edition.bodies.values(), edition.user_body, *filter(None, [edition.signature])]
+        assert [layout.name for layout in layouts if layout.name not in labels_zh.BODIES] == []
+        assert [name for name in edition.command_ids if name not in labels_zh.COMMANDS] == []
 
 
 def test_every_word_flag_and_bit_has_a_chinese_name() -> None:
@@ -63,7 +68,7 @@ def test_every_word_flag_and_bit_has_a_chinese_name() -> None:
         if isinstance(row, Field):
             words = [*(row.words or {}).values(), *(word for bit in row.bits or () for word in (bit[3] or {}).values())]
             assert [word for word in words if not in_chinese(labels.word(word, "zh", table))] == [], row.name
-            assert [name for name in row.flags or () if name not in labels.FLAGS] == []
+            assert [name for name in row.flags or () if name not in labels_zh.FLAGS] == []
             assert [bit[0] for bit in row.bits or () if not in_chinese(labels.chinese(bit[0], table))] == []
     for edition in EDITIONS.values():
         assert [word for word in edition.responses.values() if not in_chinese(labels.word(word, "zh"))] == []
@@ -72,7 +77,7 @@ def test_every_word_flag_and_bit_has_a_chinese_name() -> None:
 def test_no_chinese_name_is_left_over() -> None:
     used = {name for table, row in all_rows() for name in (row.name, f"{table}.{row.name}")}
     used |= {bit[0] for _, row in all_rows() if isinstance(row, Field) for bit in row.bits or ()}
-    assert [name for name in labels.FIELDS if name not in used] == []
+    assert [name for name in labels_zh.FIELDS if name not in used] == []
 
 
 def test_one_name_in_two_tables_is_told_apart() -> None:
@@ -81,6 +86,25 @@ def test_one_name_in_two_tables_is_told_apart() -> None:
     assert labels.chinese("speed", "engine") == "曲轴转速"
     assert labels.word("off", "zh", "vehicle") == "熄火"
     assert labels.word("off", "zh", "engine") == "关闭"
+    assert labels.chinese("cell", "pack") == "最小并联单元电压"
+    assert labels.chinese("cell", "subsystem") == "单体电池电压"
+    assert labels.word("none", "zh", "activation_answer") == "无"
+
+
+def test_every_meaning_of_a_number_is_one_that_its_field_allows() -> None:
+    rows = {f"{table}.{row.name}": row for table, row in all_rows()}
+    for place, meanings in labels.MEANINGS.items():
+        assert sorted(meanings) == list(range(rows[place].lo, rows[place].hi + 1))
+        assert [
+            word for word in meanings.values() if not in_chinese(labels.word(word, "zh", place.split(".")[0]))
+        ] == []
+
+
+def test_a_flag_that_an_edition_has_changed_is_called_as_there() -> None:
+    assert labels.flag("cell_voltage_high", "zh", "2016") == "单体电池过压报警"
+    assert labels.flag("cell_voltage_high", "zh", "2025") == "最小并联单元过压报警"
+    assert labels.flag("cell_voltage_high", "en", "2016") == "cell voltage high"
+    assert labels.flag("cell_voltage_high", "en", "2025") == "minimum parallel unit voltage high"
 
 
 @pytest.mark.parametrize(

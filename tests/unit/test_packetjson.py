@@ -2,23 +2,26 @@
 
 import json
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
+from printed import VECTORS, vector_of
 
 from agent.core.editions import EDITIONS
 from agent.core.errors import LocalProtocolError
+from agent.core.field import Field, Layout
 from agent.core.packet import Packet, build_packet
 from agent.packetjson import packet_from_json, packet_to_json
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors/packets_2016.json").read_text(encoding="utf-8"))
 BY_NAME = {vector["name"]: vector for vector in VECTORS}
-W3 = BY_NAME["W3 realtime, bodies 01 02 05 06 07 08 09"]
-W4 = BY_NAME["W4 reissue, bodies 03 04 80"]
+W3 = vector_of("W3 ")
+W4 = vector_of("W4 ")
+W11 = vector_of("W11 ")
+W12 = vector_of("W12 ")
+W14 = vector_of("W14 ")
+W16 = vector_of("W16 ")
 TIME = bytes((25, 3, 14, 9, 26, 53))
 VIN = b"LGBTEST0000000017"
-EDITION = EDITIONS["2016"]
 
 
 def decoded(unit: bytes, command: int = 2, response: int = 0xFE, **header: Any) -> dict[str, Any]:
@@ -149,20 +152,12 @@ def test_an_unknown_body_and_what_follows_is_rest() -> None:
     assert report["rest"] == "0a0102"
 
 
-@pytest.mark.parametrize("header", [{"encryption": 3}, {"command": 0xC5}, {"start": b"$$"}])
+@pytest.mark.parametrize("header", [{"encryption": 3}, {"command": 0xC5}, {"command": 0x0C, "start": b"$$"}])
 def test_what_cannot_be_read_is_hexadecimal(header: dict[str, Any]) -> None:
     unit = TIME + b"\x04\x01\x00\x64\x00\x7b"
     out = decoded(unit, **header)
     assert (out["data_unit"], out["collected_at"]) == (unit.hex(), None)
     assert "bodies" not in out
-
-
-def test_an_edition_without_tables_is_said_to_be_so() -> None:
-    if "2025" in EDITIONS:
-        pytest.skip("the tables of 2025 are here")
-    out = decoded(TIME, start=b"$$")
-    assert (out["edition"], out["command"]) == ("2025", 2)
-    assert "no tables of edition 2025" in out["note"]
 
 
 def test_a_unit_that_breaks_its_table_says_where_in_the_packet() -> None:
@@ -331,3 +326,120 @@ def test_a_wanted_wrong_check_code_is_sent() -> None:
 @pytest.mark.parametrize("type_id", [0x7F, 0xFF, "128", None, True])
 def test_user_bodies_have_a_type_of_their_own(type_id: Any) -> None:
     assert faults_of(changed(W4, "bodies.2.type", type_id)) == [f"bodies[2].type: {type_id!r}; allowed: 128 to 254"]
+
+
+# --- what the 2025 edition brought ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [(b"\xff", None), (b"\xfe", "abnormal"), (b"\x00", [])])
+def test_counts_of_2025_in_place_of_a_list(count: tuple[bytes, Any]) -> None:
+    raw, shown = count
+    report = decoded(TIME + b"\x07" + raw + b"\x08" + raw, start=b"$$")
+    assert [body["packs"] for body in report["bodies"]] == [shown, shown]
+    alarms = decoded(TIME + b"\x06\x00" + bytes(4) + raw * 5, start=b"$$")["bodies"][0]
+    assert (alarms["storage_faults"], alarms["general_levels"]) == (shown, shown)
+
+
+def test_a_wide_count_in_place_of_a_list_of_cells() -> None:
+    pack = b"\x07\x01\x01\x1b\xd0\x78\x87"
+    assert decoded(TIME + pack + b"\xff\xff", start=b"$$")["bodies"][0]["packs"][0]["cells"] is None
+    assert decoded(TIME + pack + b"\xff\xfe", start=b"$$")["bodies"][0]["packs"][0]["cells"] == "abnormal"
+
+
+def test_a_signature_is_read_and_written_wherever_it_stands() -> None:
+    engine = b"\x04\x00\x64"
+    report = decoded(
+        TIME + engine + b"\xff\x02\x00\x02\xaa\xbb\x00\x00" + engine + b"\xff\x09\x00\x00\x00\x00", start=b"$$"
+    )
+    assert report["bodies"] == [
+        {"body": "engine", "speed": 100},
+        {"body": "signature", "algorithm": "RSA", "r": "aabb", "s": ""},
+        {"body": "engine", "speed": 100},
+        {"body": "signature", "algorithm": {"raw": 9}, "r": "", "s": ""},
+    ]
+
+
+def test_2016_has_no_signature() -> None:
+    assert decoded(TIME + b"\xff\x01")["rest"] == "ff01"
+    faults = faults_of(changed(W3, "bodies.0.body", "signature"))
+    assert faults[0].startswith("bodies[0].body: 'signature'; allowed: vehicle,")
+
+
+@pytest.mark.parametrize(
+    ("chip", "shown"),
+    [
+        (b"CHIP0001        ", "CHIP0001"),
+        (b"CHIP 01 \0\0\0\0\0\0\0\0", {"hex": (b"CHIP 01 " + bytes(8)).hex()}),
+        (b" " * 16, ""),
+        (bytes(16), {"hex": "00" * 16}),
+        (b" CHIP00000000001", " CHIP00000000001"),
+    ],
+)
+def test_a_chip_id_of_any_bytes_comes_back(chip: bytes, shown: Any) -> None:
+    unit = bytearray.fromhex(W14["hex"])[24:-1]
+    unit[6:22] = chip
+    assert decoded(bytes(unit), 9, start=b"$$")["chip_id"] == shown
+
+
+def test_times_of_a_key_that_are_no_times_come_back() -> None:
+    key = decoded(b"\x05\x00\x01\xaa" + bytes(6) + TIME, 0x0B, start=b"$$")
+    assert (key["collected_at"], key["valid_from"], key["valid_until"]) == (
+        None,
+        {"hex": "00" * 6},
+        "2025-03-14T09:26:53+08:00",
+    )
+
+
+def test_a_gear_may_be_invalid() -> None:
+    given = changed(
+        W12, "bodies.0.gear", {"gear": "N", "driving_force": False, "braking_force": False, "invalid": True}
+    )
+    assert packet_from_json(given)[46] == 0x80
+
+
+@pytest.mark.parametrize(
+    ("vector", "place", "value", "fault"),
+    [
+        (W11, "packs", [1, 1], "codes: 3 codes; 2 are needed, one for each of the packs"),
+        (W11, "packs", [1, 51], "packs[1]: 51 is outside the range; allowed: 0 to 50"),
+        (W11, "packs", 3, "packs: 3: a list is needed"),
+        (W11, "packs", [0] * 256, "packs: 256 management systems; at most 20 are allowed"),
+        (W11, "codes.0", "A" * 25, "codes[0]: 'AAAAAAAAAAAAAAAAAAAAAAAAA' takes 25 bytes; at most 24 fit"),
+        (W11, "code_length", 24, "code_length: unknown"),
+        (W12, "bodies.0.accelerator", 1, "bodies[0].accelerator: unknown"),
+        (
+            W12,
+            "bodies.0.gear",
+            {"gear": "D", "driving_force": True, "braking_force": False},
+            "bodies[0].gear.invalid: missing",
+        ),
+        (W12, "bodies.2.coordinate_system", None, "bodies[2].coordinate_system: null: this field cannot say invalid"),
+        (W12, "bodies.6.algorithm", "SM3", "'SM3' is not a word of this field, did you mean 'SM2'?"),
+        (W12, "bodies.6.r", "0", "bodies[6].r: '0': an even number of hexadecimal digits is needed"),
+        (W12, "bodies.6.body", "sign", "did you mean 'signature'?; allowed: vehicle, drive_motors,"),
+        (W14, "chip_id", "A" * 17, "takes 17 bytes; at most 16 fit"),
+        (W16, "valid_from", "2026-01-08", "valid_from: '2026-01-08': allowed: whole seconds with an offset"),
+        (W16, "key_type", "SM4", "key_type: 'SM4' is not a number; allowed: 2 to 5"),
+        (W16, "collected_at", "2026-01-08T00:00:00+08:00", "collected_at: key_exchange has no time; allowed: null"),
+    ],
+)
+def test_a_mistake_in_2025_is_named_too(vector: dict[str, Any], place: str, value: Any, fault: str) -> None:
+    faults = faults_of(changed(vector, place, value))
+    assert [line for line in faults if fault in line], faults
+
+
+OWN = Layout("battery_plant", (Field("length", 2, hi=65531), Field("coolant", 1, "degC", 1, 40, 0, 250)), "7.2.3.8")
+
+
+@pytest.mark.parametrize("edition", sorted(EDITIONS))
+def test_a_declared_body_of_the_makers_own_shows_its_fields(edition: str) -> None:
+    editions = EDITIONS | {edition: EDITIONS[edition].with_declared({0x83: OWN})}
+    unit = TIME + b"\x83\x00\x01\x40\x84\x00\x01\x40"
+    raw = build_packet(editions[edition].start, 2, 0xFE, VIN, 1, unit)
+    out = packet_to_json(Packet(raw), editions)
+    assert out["bodies"] == [
+        {"body": "user", "type": 0x83, "length": 1, "coolant": 24},
+        {"body": "user", "type": 0x84, "hex": "40"},
+    ]
+    assert packet_from_json(out, editions) == raw
+    assert faults_of(out) == ["bodies[0].hex: missing", "bodies[0].length: unknown", "bodies[0].coolant: unknown"]
