@@ -14,7 +14,6 @@ from agent.canbus import CanBus
 from agent.clock import Clock
 from agent.collect import Collector
 from agent.config import Config, vin_warning
-from agent.core.editions import EDITIONS
 from agent.core.sampler import Sampler
 from agent.core.signals import LatestFrames
 from agent.errors import AgentError, ConfigError
@@ -76,7 +75,7 @@ class Agent:
         self.mapping = load_for(config, file)
         for text in self.mapping.warnings:
             log.warning("%s", text)
-        self._edition = EDITIONS[config.vehicle.edition]
+        self._edition = self.mapping.edition
         self.latest = LatestFrames(self.mapping.plan)
         self.uplink: Uplink | None = None
         self.collector: Collector | None = None

@@ -1,6 +1,6 @@
 """The configuration file: TOML into frozen settings, every fault of the file in one go.
 
-[vehicle]   vin, iccid, edition, mapping, codes
+[vehicle]   vin, iccid, edition, mapping, codes, packs, hardware_version, firmware_version
 [[can]]     name, interface, channel, bitrate, data_bitrate, fd, listen_only, loop, options
 [platform]  host, port, policy, settle_s, drain_per_s, ...
 [report]    interval_s, alarm_interval_ms, storage_interval_ms, silence_s
@@ -20,12 +20,18 @@ from msgspec import Meta
 
 from agent.control import Control, control_faults
 from agent.core.editions import EDITIONS
+from agent.core.parameters import PackCodes
+from agent.core.session import LOGIN
 from agent.errors import ConfigError
 from agent.security import Security, security_faults
 
 VIN_LETTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"  # GB 16735: no I, O, Q
 _VIN_VALUES = dict(zip("0123456789ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "012345678912345678123457923456789"), strict=True))
 _VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
+
+DEFAULT_EDITION = "2016"
+PACK_CODE_SIZE, MOST_SYSTEMS, MOST_PACKS = PackCodes.size, 20, 50  # 2025
+MOST_CODE_SIZE, MOST_CODES = 50, 250  # 2016
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -35,16 +41,19 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class Vehicle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who this terminal reports for. `codes`: pack codes of the login, all of one length (7.1).
+    """Who this terminal reports for.
 
-    `hardware_version`, `firmware_version`: parameters 07 and 08, five characters at most; firmware by default this program's own.
+    `codes` of the login (7.1): 2016 one a storage subsystem, all of one length; 2025 one a battery pack, 24 characters,
+    and `packs` says how many packs each battery management system has. The versions, five
+    characters at most, answer parameters 07 and 08; firmware by default with this program's own.
     """
 
     vin: str
     mapping: str
     iccid: str = "0" * 20
-    edition: str = "2016"
+    edition: str = DEFAULT_EDITION
     codes: list[str] = []
+    packs: list[int] = []
     hardware_version: Version = ""
     firmware_version: Version = ""
 
@@ -139,12 +148,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The mapping file; `shipped:NAME` is one of those that come with the program."""
         kind, _, name = self.vehicle.mapping.partition(":")
         return dbc_folder() / name if kind == "shipped" else self.path(self.vehicle.mapping)
-
-
-def login_values(vehicle: Vehicle) -> dict[str, Any]:
-    """The values of a vehicle login but for its serial."""
-    codes = [code.encode() for code in vehicle.codes]
-    return {"iccid": vehicle.iccid.encode(), "codes": codes, "code_length": len(codes[0]) if codes else 0}
 
 
 def dbc_folder() -> Path:
@@ -243,11 +246,78 @@ def _check_vehicle(table: Any, faults: list[str]) -> None:
         faults.append(f"vehicle.edition = {edition!r}: allowed: {', '.join(EDITIONS)}")
     if isinstance(iccid, str) and not (iccid.isascii() and len(iccid) == 20):
         faults.append(f"vehicle.iccid = {iccid!r}: has {len(iccid)} characters, 20 ASCII characters are needed")
-    codes = table.get("codes", [])
+    codes, packs = table.get("codes", []), table.get("packs", [])
     if isinstance(codes, list) and all(isinstance(code, str) for code in codes):
-        lengths = {len(code) for code in codes}
-        if len(lengths) > 1 or max(lengths, default=0) > 50 or not all(code.isascii() for code in codes):
-            faults.append(f"vehicle.codes = {codes!r}: codes are ASCII, at most 50 characters, all of one length")
+        counted = isinstance(packs, list) and all(type(count) is int for count in packs)
+        if _counts_packs(edition) and "packs" not in table:
+            faults.append(
+                f"vehicle.packs: is missing; edition {edition} needs it: packs = [1, 2] for two battery management systems "
+                "with one pack and two, packs = [] for a vehicle without a traction battery"
+            )
+            counted = False
+        faults.extend(_check_codes(edition, codes, packs if counted else None))
+
+
+def _check_codes(edition: Any, codes: list[str], packs: list[int] | None) -> list[str]:
+    """Faults of the storage codes of the login (7.1); `packs` None: it was named before."""
+    faults = []
+    strange = [code for code in codes if not code.isascii() or not code.isprintable()]
+    if strange:
+        faults.append(f"vehicle.codes: {strange[0]!r} is not plain ASCII")
+    if _counts_packs(edition):
+        wrong = [code for code in codes if len(code) != PACK_CODE_SIZE]
+        if wrong:
+            faults.append(
+                f"vehicle.codes: {wrong[0]!r} has {len(wrong[0])} characters; a pack code (GB/T 34014) has {PACK_CODE_SIZE}"
+            )
+        if packs is not None:
+            faults.extend(_check_packs(codes, packs))
+        return faults
+    if packs:
+        faults.append(
+            f"vehicle.packs: edition {edition or DEFAULT_EDITION} has no packs; leave it out, or change the edition"
+        )
+    lengths = {len(code) for code in codes}
+    if len(codes) > MOST_CODES:
+        faults.append(f"vehicle.codes: {len(codes)} codes; at most {MOST_CODES} are allowed")
+    if len(lengths) > 1 or max(lengths, default=0) > MOST_CODE_SIZE:
+        said = f"at most {MOST_CODE_SIZE} characters, all of one length"
+        faults.append(f"vehicle.codes = {codes!r}: codes are ASCII, {said}")
+    return faults
+
+
+def _counts_packs(edition: Any) -> bool:
+    """Whether a login of the edition counts packs and gives each its code."""
+    layout = EDITIONS[edition].commands[LOGIN].layout if edition in EDITIONS else None
+    return layout is not None and any(isinstance(row, PackCodes) for row in layout.rows)
+
+
+def _check_packs(codes: list[str], packs: list[int]) -> list[str]:
+    faults = []
+    if len(packs) > MOST_SYSTEMS:
+        faults.append(f"vehicle.packs: {len(packs)} battery management systems; at most {MOST_SYSTEMS} are allowed")
+    faults += [
+        f"vehicle.packs = {packs!r}: {count} packs of one battery management system; allowed: 0 to {MOST_PACKS}"
+        for count in sorted(set(packs))
+        if not 0 <= count <= MOST_PACKS
+    ]
+    if len(codes) != sum(packs):
+        faults.append(
+            f"vehicle.codes: {len(codes)} codes for {sum(packs)} packs; one for each pack is needed "
+            "(packs = [1, 2]: two battery management systems with one pack and two)"
+        )
+    return faults
+
+
+def login_values(vehicle: Vehicle) -> dict[str, Any]:
+    """Values of the vehicle login but for its serial; each edition's rows take those they know (7.1)."""
+    codes = [code.encode() for code in vehicle.codes]
+    return {
+        "iccid": vehicle.iccid.encode(),
+        "codes": codes,
+        "code_length": len(codes[0]) if codes else 0,
+        "packs": list(vehicle.packs),
+    }
 
 
 def _check_buses(tables: Any, faults: list[str]) -> None:

@@ -34,8 +34,9 @@ class Coverage(msgspec.Struct, frozen=True):
     standing_in: list[str]
 
 
-def coverage_of(edition: Edition, mapping: CompiledMapping, interval_s: int) -> Coverage:
+def coverage_of(mapping: CompiledMapping, interval_s: int) -> Coverage:
     """Work out what `mapping` will send every `interval_s` seconds."""
+    edition = mapping.edition
     bodies = {item.body for item in mapping.items}
     layouts = [layout for layout in edition.bodies.values() if layout.name in bodies]
     applicable = sum(items_of(layout) for layout in layouts if not layout.annex_b)

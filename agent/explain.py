@@ -126,10 +126,12 @@ def _unit(rows: Rows, header: _Header, whole: bool) -> None:
             rows.bytes("data_unit", len(rows.data), "6.2")
 
 
-def print_explanation(raw: bytes, lang: str | None = None, everything: bool = False) -> RemoteProtocolError | None:
+def print_explanation(
+    raw: bytes, lang: str | None = None, everything: bool = False, editions: Mapping[str, Edition] = EDITIONS
+) -> RemoteProtocolError | None:
     """Print the explanation of `raw` as a table; lists and contents are cut short unless `everything`. Returns the fault."""
     lang = language(lang)
-    explanation = explain(raw, lang)
+    explanation = explain(raw, lang, editions)
     print_table(_HEADINGS[lang], "rlllrrlll", _lines(explanation.rows, lang, everything))
     return explanation.fault
 

@@ -3,7 +3,7 @@
 from agent import labels
 from agent.core.edition import SIGNATURE, Command, Edition
 from agent.core.errors import RemoteProtocolError
-from agent.core.field import U8, Blob, Field, Items, Layout, Text, Time
+from agent.core.field import U8, Blob, Field, Items, Layout, Sized, Text, Time
 from agent.core.packet import HEADER_SIZE
 from agent.core.parameters import ALARM_CONTROL, Codes, Control, PackCodes, Parameters
 from agent.explain_rows import Rows
@@ -46,6 +46,9 @@ class UnitWalk:
             path = f"bodies[{position}]."
             name = self._edition.user_body.name if 0x80 <= type_id < SIGNATURE else layout.name
             rows.number(_BODY_TYPE, "", layout.clause, path + "body", labels.body(name, rows.lang))
+            if isinstance(layout, Sized):
+                size = rows.number(layout.length, layout.name, layout.clause, path + "length")
+                layout.check_length(size, rows.data, rows.offset - layout.length.size)
             self._layout(layout, layout.clause, path)
             position += 1
 

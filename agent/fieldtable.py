@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.core.edition import Edition
-from agent.core.field import Blob, Field, Items, Layout
+from agent.core.field import Blob, Field, Items, Layout, Sized
 from agent.jsonvalues import physical
 
 
@@ -19,7 +19,7 @@ class FieldRow:
     name: str
     size: str
     unit: str
-    per_unit: int
+    per_unit: int | float
     offset: int
     lo: int
     hi: int
@@ -34,12 +34,14 @@ class FieldRow:
 def field_rows(edition: Edition) -> list[FieldRow]:
     """Every field of every body, in the order of the wire."""
     signature = [edition.signature] if edition.signature is not None else []
-    layouts = [*edition.bodies.values(), edition.user_body, *signature]
+    layouts = [*edition.bodies.values(), *edition.declared.values(), edition.user_body, *signature]
     return [row for layout in layouts for row in _rows(layout, layout, "", layout.annex_b)]
 
 
 def _rows(body: Layout, layout: Layout, group: str, annex_b: bool) -> Iterator[FieldRow]:
     clause = layout.clause or body.clause
+    if isinstance(layout, Sized):
+        yield _row(body, layout, group, layout.length, str(layout.length.size), clause, annex_b)
     for row in layout.rows:
         if isinstance(row, Field):
             yield _row(body, layout, group, row, str(row.size), clause, annex_b or row.annex_b)
@@ -67,7 +69,7 @@ def _row(body: Layout, layout: Layout, group: str, field: Field, size: str, clau
         name=field.name,
         size=size,
         unit=field.unit,
-        per_unit=field.per_unit,
+        per_unit=field.per_unit if field.step == 1 else field.per_unit / field.step,
         offset=field.offset,
         lo=field.lo,
         hi=field.hi,

@@ -1,6 +1,6 @@
 """One value of a table row as people write it: physical numbers, words, hexadecimal, text; and back, exactly.
 
-A number is `(raw - offset) / per_unit`. Invalid is None, abnormal is "abnormal", a raw that the row does not list is
+A number is `(raw - offset) * step / per_unit`. Invalid is None, abnormal is "abnormal", a raw that the row does not list is
 `{"raw": n}`. Bytes that are no printable text, or no time, are `{"hex": "..."}`. Nothing is rounded away: a number more than
 `TOLERANCE` counts beside a whole count is refused.
 """
@@ -31,7 +31,7 @@ def did_you_mean(word: object, allowed: Iterable[str]) -> str:
 
 def physical(field: Field, raw: int) -> int | float:
     """The value of `raw` in the unit of `field`, correctly rounded."""
-    count = raw - field.offset
+    count = (raw - field.offset) * field.step
     return count if field.per_unit == 1 else count / field.per_unit
 
 
@@ -77,8 +77,14 @@ def raw_of(field: Field, value: Any, sign: str = "") -> int:
 
 def _given_raw(field: Field, value: dict[str, Any]) -> int:
     raw = value.get("raw")
-    if list(value) != ["raw"] or isinstance(raw, bool) or not isinstance(raw, int) or not 0 <= raw <= field.top:
-        raise LocalProtocolError(f'{value}: only {{"raw": n}} with n in 0 to {field.top} may stand here')
+    if (
+        list(value) != ["raw"]
+        or isinstance(raw, bool)
+        or not isinstance(raw, int)
+        or not field.bottom <= raw <= field.top
+    ):
+        raws = f"{field.bottom} to {field.top}"
+        raise LocalProtocolError(f'{value}: only {{"raw": n}} with n in {raws} may stand here')
     return raw
 
 
@@ -103,12 +109,12 @@ def _count(field: Field, value: Any, sign: str) -> int:
     exact = exact_number(value)
     if exact is None:
         raise LocalProtocolError(f"{value!r} is not a number; allowed: {allowed(field)}")
-    counts = exact * field.per_unit + field.offset
+    counts = exact * field.per_unit / field.step + field.offset
     raw = round(counts)
     if not field.lo <= raw <= field.hi:
         raise LocalProtocolError(f"{value} is outside the range; allowed: {sign}{allowed(field)}")
     if abs(counts - raw) > TOLERANCE:
-        step = Fraction(1, field.per_unit)
+        step = Fraction(field.step, field.per_unit)
         raise LocalProtocolError(
             f"{value} lies between two counts; allowed: steps of {float(step):g}{' ' + field.unit if field.unit else ''}, "
             f"the nearest is {physical(field, raw)}"

@@ -1,9 +1,9 @@
-"""The 19 general alarm flags of GB/T 32960.3-2016: the reference car's signal and trouble code of each."""
+"""The 28 general alarm flags of GB/T 32960.3-2025 (2016: the first 19): the reference car's signal and code of each."""
 
 from collections.abc import Set
 from typing import NamedTuple
 
-__all__ = ["ALARMS", "Alarm", "active_codes"]
+__all__ = ["ALARMS", "Alarm", "active_codes", "alarms_of"]
 
 
 class Alarm(NamedTuple):
@@ -13,10 +13,15 @@ class Alarm(NamedTuple):
     signal: str
     faults: str  # message that lists the code
     code: int
+    variant: str = ""  # the only one that has it
 
 
 def _battery(signal: str, code: int) -> Alarm:
     return Alarm("BMS_Alarms", signal, "BMS_Faults", code)
+
+
+def _stack(signal: str, code: int) -> Alarm:
+    return Alarm("FCU_Status", signal, "FCU_Faults", code, "fuel_cell")
 
 
 ALARMS = {
@@ -39,7 +44,21 @@ ALARMS = {
     "high_voltage_interlock": Alarm("VCU_Drive", "InterlockOpen", "VCU_Faults", 0x0A0A00),
     "motor_temperature": Alarm("MCU1_Status", "MotorOverTemperature", "MCU1_Faults", 0x0A2F00),
     "storage_overcharge": _battery("Overcharge", 0x1A1200),
+    "motor_overspeed": Alarm("MCU1_Status", "MotorOverSpeed", "VCU_Faults", 0x1A1300),
+    "motor_overcurrent": Alarm("MCU2_Status", "MotorOverCurrent", "VCU_Faults", 0x1A1419),
+    "supercapacitor_temperature_high": Alarm("SCU_Status", "OverTemperature", "SCU_Faults", 0x1A154B, "hybrid"),
+    "supercapacitor_voltage_high": Alarm("SCU_Status", "OverVoltage", "SCU_Faults", 0x1A1617, "hybrid"),
+    "thermal_event": _battery("ThermalEvent", 0x1A1700),
+    "hydrogen_leak": _stack("HydrogenLeak", 0x1A1800),
+    "hydrogen_pressure": _stack("HydrogenPressureFault", 0x1A1900),
+    "hydrogen_temperature": _stack("HydrogenOverTemperature", 0x1A1A4B),
+    "fuel_cell_stack_temperature": _stack("StackOverTemperature", 0x1A1B4B),
 }
+
+
+def alarms_of(variant: str) -> list[str]:
+    """The alarms that a variant of the car can have, in the order of the standard's bits."""
+    return [name for name, alarm in ALARMS.items() if alarm.variant in ("", variant)]
 
 
 def active_codes(alarms: Set[str], faults: str) -> list[int]:

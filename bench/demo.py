@@ -40,6 +40,7 @@ KEPT = 30  # packets remembered for the picture
 CONFIG = """\
 [vehicle]
 vin = "{vin}"
+{login}
 mapping = "shipped:reference_{variant}.toml"
 [[can]]
 name = "pt"
@@ -56,11 +57,18 @@ path = "tbox.db"
 """
 
 
+LOGIN = {
+    "2016": 'edition = "2016"\ncodes = ["PACK0001"]',
+    "2025": 'edition = "2025"\npacks = [1]\ncodes = ["PACK00000000000000000001"]',
+}
+
+
 class DemoSettings(msgspec.Struct, frozen=True):
     """What the command line asks for. Seconds, also those of `outage`, are of the scaled clock."""
 
     folder: Path
     variant: str = "ev"
+    edition: str = "2016"
     log: str | None = None
     config: str | None = None
     seconds: float | None = None
@@ -216,6 +224,7 @@ class Demo:
         path.write_text(
             CONFIG.format(
                 vin=VIN,
+                login=LOGIN[self.settings.edition],
                 variant=self.settings.variant,
                 interface=interface,
                 channel=channel,
@@ -319,8 +328,11 @@ def _with_log(config: Config, log: str | None, port: int) -> str:
         raise ConfigError("demo", ["-c FILE goes with --log LOG: the demo's own vehicle has its own mapping"])
     vehicle = config.vehicle
     mapping = vehicle.mapping if vehicle.mapping.startswith("shipped:") else str(config.mapping_path().resolve())
+    identity: dict[str, Any] = {name: getattr(vehicle, name) for name in ("vin", "iccid", "edition", "codes")}
+    if vehicle.edition == "2025":
+        identity["packs"] = vehicle.packs
     tables: list[tuple[str, dict[str, Any]]] = [
-        ("[vehicle]", {"vin": vehicle.vin, "iccid": vehicle.iccid, "edition": vehicle.edition, "mapping": mapping}),
+        ("[vehicle]", identity | {"mapping": mapping}),
         *(
             ("[[can]]", {"name": bus.name, "interface": "log", "channel": str(Path(log).resolve()), "loop": True})
             for bus in config.can

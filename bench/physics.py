@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from bench.battery import Battery
 from bench.cycles import Cycle
-from bench.sources import Charger, Engine, FuelCell, ramp
+from bench.sources import Charger, Engine, FuelCell, Supercapacitor, ramp
 
 __all__ = ["CHARGE_PLUGS", "STEP_MS", "VARIANTS", "Car", "Motor"]
 
@@ -88,6 +88,7 @@ class Car:
         if variant not in VARIANTS:
             raise ValueError(f"variant {variant!r} is not one of {', '.join(VARIANTS)}")
         self._rng = random.Random(seed)
+        self.variant = variant
         self.cycle = cycle
         self.controls = Controls()
         self.steps = 0
@@ -100,6 +101,7 @@ class Car:
         self.motors = (Motor(0.4, 9.1, 150, 70e3), Motor(0.6, 8.6, 220, 95e3))
         self.charger = Charger()
         self.engine = Engine() if variant == "hybrid" else None
+        self.supercapacitor = Supercapacitor() if variant == "hybrid" else None
         self.fuel_cell = FuelCell() if variant == "fuel_cell" else None
         self.wheel_spread = [self._rng.uniform(-0.002, 0.002) for _ in range(4)]
         self.insulation_base = self._rng.uniform(2500, 9000)
@@ -250,7 +252,7 @@ class Car:
         motors = sum(motor.power for motor in self.motors)
         power = motors
         speed = abs(self.speed)
-        for source in (self.engine, self.fuel_cell):
+        for source in (self.engine, self.fuel_cell, self.supercapacitor):
             if source is not None:
                 source.step(self.controls.ignition and self.direction != 0, motors, speed, AMBIENT_C, dt)
                 power -= source.power

@@ -10,7 +10,7 @@ from functools import partial
 from bench.alarms import ALARMS, active_codes
 from bench.battery import CELLS, PROBES
 from bench.physics import AMBIENT_C, WHEEL_RADIUS_M, Car
-from bench.sources import COOLANT_PROBES, Engine, FuelCell
+from bench.sources import COOLANT_PROBES, Engine, FuelCell, Supercapacitor
 
 __all__ = ["Reading", "readings_of"]
 
@@ -19,6 +19,7 @@ Reading = Callable[[int], dict[str, float]]
 CELLS_PER_PAGE = 3
 PROBES_PER_PAGE = 4
 CODES_PER_PAGE = 2
+CAPACITOR_PROBES = 4
 AC_VOLTAGE = 231.0
 AC_EFFICIENCY = 0.93
 
@@ -85,6 +86,8 @@ def _mcu_status(car: Car, number: int) -> dict[str, float]:
         "State": state,
         "MotorOverTemperature": 0,
         "InverterOverTemperature": 0,
+        "MotorOverSpeed": 0,
+        "MotorOverCurrent": 0,
         **_flags(car, f"MCU{number}_Status"),
     }
 
@@ -214,12 +217,13 @@ def _eng_fuel(engine: Engine, _page: int) -> dict[str, float]:
     }
 
 
-def _fcu_status(cell: FuelCell, _page: int) -> dict[str, float]:
+def _fcu_status(car: Car, cell: FuelCell, _page: int) -> dict[str, float]:
     return {
         "StackVoltage": cell.voltage,
         "StackCurrent": cell.current,
         "State": 1 if cell.running else 0,
         "DcdcState": 1 if cell.power else 0,
+        **_flags(car, "FCU_Status"),
     }
 
 
@@ -244,6 +248,27 @@ def _fcu_tank(cell: FuelCell, _page: int) -> dict[str, float]:
 
 def _fcu_temps(cell: FuelCell, _page: int) -> dict[str, float]:
     return {f"Probe{index + 1}": cell.coolant(index) for index in range(COOLANT_PROBES)}
+
+
+def _fcu_stack(cell: FuelCell, _page: int) -> dict[str, float]:
+    return {
+        "HydrogenInletPressure": cell.hydrogen_inlet_kpa,
+        "AirInletPressure": cell.air_inlet_kpa,
+        "AirInletTemperature": cell.air_inlet_c,
+    }
+
+
+def _scu_status(car: Car, module: Supercapacitor, _page: int) -> dict[str, float]:
+    return {"Voltage": module.voltage, "Current": module.current, **_flags(car, "SCU_Status")}
+
+
+def _scu_cells(module: Supercapacitor, page: int) -> dict[str, float]:
+    first = page * CELLS_PER_PAGE
+    return {f"Cell{index + 1}": module.cell(index) for index in range(first, first + CELLS_PER_PAGE)}
+
+
+def _scu_temps(module: Supercapacitor, _page: int) -> dict[str, float]:
+    return {f"Probe{index + 1}": module.probe(index) for index in range(CAPACITOR_PROBES)}
 
 
 _EVERY_CAR: dict[str, Callable[[Car, int], dict[str, float]]] = {
@@ -282,8 +307,15 @@ def readings_of(car: Car) -> dict[str, Reading]:
         readings["ENG_Status"] = partial(_eng_status, car.engine)
         readings["ENG_Fuel"] = partial(_eng_fuel, car.engine)
     if car.fuel_cell is not None:
-        readings["FCU_Status"] = partial(_fcu_status, car.fuel_cell)
+        readings["FCU_Status"] = partial(_fcu_status, car, car.fuel_cell)
         readings["FCU_Hydrogen"] = partial(_fcu_hydrogen, car.fuel_cell)
         readings["FCU_Tank"] = partial(_fcu_tank, car.fuel_cell)
         readings["FCU_Temps"] = partial(_fcu_temps, car.fuel_cell)
+        readings["FCU_Stack"] = partial(_fcu_stack, car.fuel_cell)
+        readings["FCU_Faults"] = partial(_codes, car, message="FCU_Faults")
+    if car.supercapacitor is not None:
+        readings["SCU_Status"] = partial(_scu_status, car, car.supercapacitor)
+        readings["SCU_Cells"] = partial(_scu_cells, car.supercapacitor)
+        readings["SCU_Temps"] = partial(_scu_temps, car.supercapacitor)
+        readings["SCU_Faults"] = partial(_codes, car, message="SCU_Faults")
     return readings

@@ -1,11 +1,11 @@
-"""What feeds the high-voltage bus beside the battery: range extender, fuel cell, charger.
+"""What feeds the high-voltage bus beside the battery: range extender, fuel cell, supercapacitor, charger.
 
 Power is positive into the bus, in W. Every source ramps: nothing jumps between two frames.
 """
 
 from typing import Protocol
 
-__all__ = ["COOLANT_PROBES", "Charger", "Engine", "FuelCell", "Source", "ramp"]
+__all__ = ["CAPACITOR_CELLS", "COOLANT_PROBES", "Charger", "Engine", "FuelCell", "Source", "Supercapacitor", "ramp"]
 
 PETROL_L_PER_KWH = 0.29
 TANK_L = 40.0
@@ -13,6 +13,7 @@ HYDROGEN_KG_PER_KWH = 0.058
 TANK_KG = 5.6
 TANK_PRESSURE_MPA = 70.0
 COOLANT_PROBES = 8
+CAPACITOR_CELLS = 18
 TRIP_START_KM = 8.0  # the trip's averages begin with what was driven before, so that they are never a division by zero
 
 
@@ -120,6 +121,21 @@ class FuelCell:
         """Hydrogen in the air beside the stack: a trace that grows with the load."""
         return 3.0 + self.power / 4000
 
+    @property
+    def hydrogen_inlet_kpa(self) -> float:
+        """Pressure of the hydrogen at the stack above the atmosphere; more gas at more load."""
+        return (40 + 80 * self.power / 30e3) if self._on else 0.0
+
+    @property
+    def air_inlet_kpa(self) -> float:
+        """Pressure of the air behind the compressor above the atmosphere."""
+        return (8 + 90 * self.power / 30e3) if self._on else 0.0
+
+    @property
+    def air_inlet_c(self) -> float:
+        """Temperature of the air behind the intercooler."""
+        return 0.5 * (self.coolant_c + self.tank_c) + 12 * self.power / 30e3
+
     def coolant(self, index: int) -> float:
         """Temperature in degC of coolant probe 0..7 along the stack."""
         return self.coolant_c + 0.6 * index * self.power / 30e3
@@ -142,6 +158,51 @@ class FuelCell:
         self.coolant_c += ((68 if self._on else ambient_c) - self.coolant_c) * dt / 240
         self.tank_c += (ambient_c - 4 * self.power / 30e3 - self.tank_c) * dt / 600
         self.dcdc_c += (ambient_c + 30 * self.power / 30e3 - self.dcdc_c) * dt / 120
+
+
+class Supercapacitor:
+    """A 48 V module of 18 cells behind a converter: takes and gives the peaks of the drive, and drifts back to its middle."""
+
+    FARAD = 165.0
+    LOWEST_V, MIDDLE_V, HIGHEST_V = 26.0, 38.0, 46.0
+    MOST_W = 6e3
+
+    def __init__(self) -> None:
+        self.power = 0.0
+        self.voltage = self.MIDDLE_V
+        self.temperature = 24.0
+        self._mean_power = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Whether its converter works."""
+        return self.power != 0
+
+    @property
+    def current(self) -> float:
+        """In A, out of the module positive."""
+        return self.power / self.voltage
+
+    def cell(self, index: int) -> float:
+        """Voltage in V of cell 0..17; balanced to a few mV."""
+        return self.voltage / CAPACITOR_CELLS + 0.002 * (index * 7 % CAPACITOR_CELLS - (CAPACITOR_CELLS - 1) / 2) / 9
+
+    def probe(self, index: int) -> float:
+        """Temperature in degC of probe 0..3."""
+        return self.temperature + 0.5 * index
+
+    def step(self, wanted: bool, motor_power_w: float, _speed: float, ambient_c: float, dt: float) -> None:
+        """Run for `dt` seconds, see `Source`."""
+        self._mean_power += (motor_power_w - self._mean_power) * dt / 5
+        target = 0.0
+        if wanted:
+            target = 0.3 * (motor_power_w - self._mean_power) + 60 * (self.voltage - self.MIDDLE_V)
+            target = min(max(target, -self.MOST_W), self.MOST_W)
+            if (target > 0 and self.voltage < self.LOWEST_V) or (target < 0 and self.voltage > self.HIGHEST_V):
+                target = 0.0
+        self.power = ramp(self.power, target, 15e3 * dt)
+        self.voltage -= self.power / self.voltage / self.FARAD * dt
+        self.temperature += (ambient_c + 1 + 0.004 * self.current**2 / 10 - self.temperature) * dt / 300
 
 
 class Charger:

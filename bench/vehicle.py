@@ -9,7 +9,7 @@ import can
 
 from agent.clock import Clock
 from agent.errors import BusError
-from bench.alarms import ALARMS
+from bench.alarms import alarms_of
 from bench.frames import Frame
 from bench.physics import CHARGE_PLUGS, STEP_MS, Car
 from bench.readings import Reading, readings_of
@@ -160,8 +160,9 @@ class Vehicle:
 
     def alarm(self, name: str, on: bool) -> None:
         """Raise or clear one general alarm, with its trouble code."""
-        if name not in ALARMS:
-            raise ControlError(f"alarm {name!r} does not exist; there are: {', '.join(ALARMS)}")
+        known = alarms_of(self.car.variant)
+        if name not in known:
+            raise ControlError(f"alarm {name!r} does not exist; there are: {', '.join(known)}")
         (self.car.controls.alarms.add if on else self.car.controls.alarms.discard)(name)
 
     def charge(self, plug: str) -> None:

@@ -10,6 +10,11 @@ def print_json(value: Any) -> None:
     print(json.dumps(value), flush=True)
 
 
+def add_mapping_argument(parser: argparse.ArgumentParser) -> None:
+    """Where bodies of the maker's own are declared, for `agent.mapping.declared.declared_editions`."""
+    parser.add_argument("--mapping", metavar="FILE", help="mapping whose declared bodies (80 to FE) are known then")
+
+
 def add_packets_argument(parser: argparse.ArgumentParser) -> None:
     """Where packets come from, for `agent.hexinput.pieces_of_arguments`."""
     parser.add_argument(

@@ -27,7 +27,6 @@ def run(args: argparse.Namespace) -> int:
     from agent.app import load_for
     from agent.canbus import interface_fault
     from agent.config import load_config, vin_warning
-    from agent.core.editions import EDITIONS
     from agent.coverage import coverage_of
     from agent.errors import ConfigError
 
@@ -43,12 +42,13 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(error.file, error.faults + faults) from None
     if faults:
         raise ConfigError(args.config, faults)
-    coverage = coverage_of(EDITIONS[config.vehicle.edition], mapping, config.report.interval_s)
-    warnings = [text for text in (vin_warning(config.vehicle.vin), _address_warning(config)) if text] + mapping.warnings
+    coverage = coverage_of(mapping, config.report.interval_s)
+    said = (vin_warning(config.vehicle.vin), _address_warning(config), _packs_warning(config, mapping))
+    warnings = [text for text in said if text] + mapping.warnings
     if args.json:
         print(json.dumps(_as_dict(mapping, coverage, warnings), ensure_ascii=False))
     else:
-        _print(config, mapping, coverage, warnings, args.lang)
+        _print(mapping, coverage, warnings, args.lang)
     return 0
 
 
@@ -92,6 +92,15 @@ def _address_warning(config: "Config") -> str | None:
     return None
 
 
+def _packs_warning(config: "Config", mapping: "CompiledMapping") -> str | None:
+    """Platforms hold the packs of the login against those of the reports (2025)."""
+    counted = sum(config.vehicle.packs)
+    reported = sum(item.body == "unit_voltages" and item.path.endswith(".number") for item in mapping.items)
+    if config.vehicle.edition != "2025" or counted == reported or not reported:
+        return None
+    return f"vehicle.packs: {counted} packs at login, {reported} in the mapping's [unit_voltages]"
+
+
 def _as_dict(mapping: "CompiledMapping", coverage: "Coverage", warnings: list[str]) -> dict[str, object]:
     from dataclasses import asdict
 
@@ -101,14 +110,15 @@ def _as_dict(mapping: "CompiledMapping", coverage: "Coverage", warnings: list[st
     return {"mapping": mapping.name, "items": items, "warnings": warnings, **msgspec.to_builtins(coverage)}
 
 
-def _print(config: "Config", mapping: "CompiledMapping", coverage: "Coverage", warnings: list[str], lang: str) -> None:
+def _print(mapping: "CompiledMapping", coverage: "Coverage", warnings: list[str], lang: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from agent.core.editions import EDITIONS
     from agent.labels import body
 
-    edition = EDITIONS[config.vehicle.edition]
+    edition = mapping.edition
+    layouts = {layout.name: layout for layout in edition.bodies.values()}
+    layouts |= {f"user.0x{type_id:X}": layout for type_id, layout in edition.declared.items()}
     table = Table(box=None, pad_edge=False, title=f"{mapping.name}: items of GB/T 32960.3-{edition.name}")
     for head in ("item", "", "from", "sent when unknown"):
         table.add_column(head, overflow="fold")
@@ -116,9 +126,9 @@ def _print(config: "Config", mapping: "CompiledMapping", coverage: "Coverage", w
     for item in mapping.items:
         if item.body != section:
             section = item.body
-            table.add_row(f"[bold]{section}[/]" + (f" {body(section, lang)}" if lang == "zh" else ""))
-        layout = edition.bodies[edition.body_types[section]]
-        table.add_row(f"  {_name(item, layout, lang)}", _mark(item), _source(item), item.unknown)
+            chinese = body(section.partition(".")[0], lang) if lang == "zh" else ""
+            table.add_row(f"[bold]{section}[/] {chinese}")
+        table.add_row(f"  {_name(item, layouts[section], lang)}", _mark(item), _source(item), item.unknown)
     # A pipe has no width: nothing is to be folded for it.
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     console.print(table)

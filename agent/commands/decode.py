@@ -2,9 +2,12 @@
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agent.commands import add_packets_argument, print_json
+from agent.commands import add_mapping_argument, add_packets_argument, print_json
+
+if TYPE_CHECKING:
+    from agent.core.edition import Edition
 
 NAME = "decode"
 HELP = "print packets as JSON, one object a line"
@@ -13,15 +16,18 @@ HELP = "print packets as JSON, one object a line"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     add_packets_argument(parser)
+    add_mapping_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Decode everything; a damaged packet is one line with `error` or `bcc_ok` false, the next is handled all the same."""
     from agent.hexinput import pieces_of_arguments
+    from agent.mapping.declared import declared_editions
 
+    editions = declared_editions(args.mapping)
     status = 0
     for piece in pieces_of_arguments(args.packets):
-        out = _decode(piece.data, piece.fault)
+        out = _decode(piece.data, piece.fault, editions)
         if "error" in out:
             error = out["error"]
             sys.stderr.write(f"tbox: {piece.place}: {error['what']}, offset {error['offset']}\n")
@@ -33,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
-def _decode(data: bytes, fault: str) -> dict[str, Any]:
+def _decode(data: bytes, fault: str, editions: "dict[str, Edition]") -> dict[str, Any]:
     from agent.core.errors import RemoteProtocolError
     from agent.core.packet import Packet
     from agent.packetjson import error_to_json, packet_to_json
@@ -41,6 +47,6 @@ def _decode(data: bytes, fault: str) -> dict[str, Any]:
     if fault:
         return {"error": {"what": fault, "clause": None, "offset": 0}}
     try:
-        return packet_to_json(Packet(data))
+        return packet_to_json(Packet(data), editions)
     except RemoteProtocolError as error:
         return {"error": error_to_json(error)}

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from agent.commands import add_mapping_argument
+
 NAME = "encode"
 HELP = "print the packets that JSON lines describe, in hexadecimal"
 
@@ -19,13 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="JSON|FILE|-",
         help="JSON objects, or files of one a line (default: standard input)",
     )
+    add_mapping_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Encode every line; the faults of a line go to stderr, the next is handled all the same."""
     from agent.core.errors import LocalProtocolError
+    from agent.mapping.declared import declared_editions
     from agent.packetjson import packet_from_json
 
+    editions = declared_editions(args.mapping)
     status = 0
     for place, line in _lines(args.packets):
         try:
@@ -35,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
             status = 1
             continue
         try:
-            print(packet_from_json(given).hex().upper(), flush=True)
+            print(packet_from_json(given, editions).hex().upper(), flush=True)
         except LocalProtocolError as error:
             sys.stderr.write("".join(f"tbox: {place}: {fault}\n" for fault in str(error).splitlines()))
             status = 1

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from agent.commands import add_packets_argument, print_json
+from agent.commands import add_mapping_argument, add_packets_argument, print_json
 
 NAME = "explain"
 HELP = "show what every byte of a packet means"
@@ -12,6 +12,7 @@ HELP = "show what every byte of a packet means"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     add_packets_argument(parser)
+    add_mapping_argument(parser)
     parser.add_argument("--all", action="store_true", help="show long lists and contents whole")
     parser.add_argument("--json", action="store_true", help="print a list of rows, one list a packet and line")
 
@@ -20,16 +21,18 @@ def run(args: argparse.Namespace) -> int:
     """Explain every packet as far as it goes; the reason of damage goes to stderr."""
     from agent.explain import explain, print_explanation
     from agent.hexinput import pieces_of_arguments
+    from agent.mapping.declared import declared_editions
 
+    editions = declared_editions(args.mapping)
     status = 0
     for piece in pieces_of_arguments(args.packets):
         fault: object = piece.fault
         if not fault and args.json:
-            explanation = explain(piece.data, args.lang)
+            explanation = explain(piece.data, args.lang, editions)
             print_json([row.as_json() for row in explanation.rows])
             fault = explanation.fault
         elif not fault:
-            fault = print_explanation(piece.data, args.lang, args.all)
+            fault = print_explanation(piece.data, args.lang, args.all, editions)
         if fault:
             sys.stdout.flush()
             sys.stderr.write(f"tbox: {piece.place}: {fault}\n")

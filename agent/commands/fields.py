@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from agent.commands import print_json
+from agent.commands import add_mapping_argument, print_json
 
 if TYPE_CHECKING:
     from agent.core.edition import Edition
@@ -27,13 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--edition", choices=sorted(EDITIONS), default="2016", help="edition (default: %(default)s)")
     parser.add_argument("--count", action="store_true", help="count the data items of each body instead")
     parser.add_argument("--json", action="store_true", help="print one JSON value")
+    add_mapping_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
-    from agent.core.editions import EDITIONS
+    from agent.mapping.declared import declared_editions
 
-    edition = EDITIONS[args.edition]
+    edition = declared_editions(args.mapping)[args.edition]
     if args.count:
         _print_count(edition, args.lang, args.json)
     else:
@@ -90,7 +91,7 @@ def _cells(row: "FieldRow", lang: str) -> tuple[str, ...]:
         chinese(row.name, row.table) or "",
         row.size,
         row.unit,
-        str(row.per_unit),
+        f"{row.per_unit:.10g}",
         str(row.offset),
         allowed,
         f"{row.lo}…{row.hi}",

@@ -28,7 +28,8 @@ vin = "LTBXTEST100000001"            # 17 characters
 iccid = "00000000000000000000"       # 20 digits of the SIM card
 edition = "{edition}"                     # of GB/T 32960
 mapping = {mapping:<27}# or one that comes with the program, such as "shipped:tesla_model_s.toml"
-# codes = ["PACK0001"]               # codes of the rechargeable storage subsystems, all of one length
+{login}# hardware_version = "1.0"           # what parameters 07 and 08 answer, at most 5 characters
+# firmware_version = "1.0"
 
 [[can]]                              # one for each bus that the mapping reads
 name = "pt"                          # as the mapping calls it
@@ -60,6 +61,16 @@ path = "tbox.db"
 level = "info"
 """
 
+LOGIN = {
+    "2016": """\
+# codes = ["PACK0001"]               # codes of the rechargeable storage subsystems, all of one length
+""",
+    "2025": """\
+packs = [1]                          # battery packs of each battery management system
+codes = ["PACK00000000000000000001"] # one of 24 characters for each pack (GB/T 34014)
+""",
+}
+
 MAPPING = """\
 # Where each item of GB/T 32960 comes from. Uncomment what your car has, and its [section]:  item = "bus.Message.Signal"
 # More than a signal:
@@ -84,6 +95,17 @@ lenient = {lenient}
 # timeout_ms = 1000
 # alive_counter = "SIGNAL"
 # checksum = {{ signal = "SIGNAL", kind = "crc8", polynomial = 0x1D, initial = 0xFF, xor_out = 0xFF }}
+"""
+
+
+USER = """\
+# A body of your own, types 0x80 to 0xFE: its fields in order, big-endian; physical value = raw * factor + offset
+# [[user.0x83.fields]]
+# name = "coolant_temperature"
+# type = "i16"                                                 # u8 u16 u32 i8 i16 i32
+# unit = "degC"
+# factor = 0.1
+# source = "pt.Message.Signal"                                 # any value that other items take
 """
 
 
@@ -131,7 +153,12 @@ def _config(args: argparse.Namespace) -> str:
     pad = " " * max(1, 23 - len(args.interface))
     mapping = "mapping.toml" if args.dbc else "reference_ev.toml"
     return CONFIG.format(
-        edition=args.edition, mapping=f'"{mapping}"', interface=args.interface, channel=channel, pad=pad
+        edition=args.edition,
+        login=LOGIN[args.edition],
+        mapping=f'"{mapping}"',
+        interface=args.interface,
+        channel=channel,
+        pad=pad,
     )
 
 
@@ -156,6 +183,7 @@ def _mapping(dbc: str, folder: Path, edition: "Edition") -> str:
         lines.append(_remark(f"# [{layout.name}]", body(layout.name, "zh")))
         lines.extend(_items(layout, layout.name))
         lines.append("")
+    lines.extend([*USER.splitlines(), ""])
     lines.append("# Signals of the DBC file: name, unit, range as it says")
     for message in database.messages:
         lines.append(f"#   {message.name} 0x{message.frame_id:X}")
@@ -171,6 +199,8 @@ def _items(layout: "Layout", table: str) -> "Iterator[str]":
     from agent.labels import label
 
     for row in layout.rows:
+        if row.name == "general_levels":
+            continue  # worked out from the flags
         if isinstance(row, Items) and isinstance(row.item, Layout):
             yield _remark(f"# [[{table}.{row.name}]]", "once for each; `repeat = 2` and {n} in names do it too")
             yield from _items(row.item, table)
@@ -186,6 +216,8 @@ def _items(layout: "Layout", table: str) -> "Iterator[str]":
                 yield from textwrap.wrap(" ".join(row.flags), 116, initial_indent="#   ", subsequent_indent="#   ")
             elif row.name == "gear":
                 yield '# gear = { gear = "pt.Message.Signal", driving_force = "...", braking_force = "..." }'
+            elif row.name == "coordinate_system":
+                yield _line(row.name, '{ constant = "wgs84" }', row, "unless mapped: wgs84, what receivers deliver")
             elif row.name == "status":
                 yield _line("valid", '"pt.Message.Signal"', None, "0: no fix")
             else:

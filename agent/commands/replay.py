@@ -3,10 +3,14 @@
 import argparse
 import sys
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.canlog import LogReader
+    from agent.core.edition import Edition
     from agent.replay import Replay
 
 NAME = "replay"
@@ -32,14 +36,12 @@ def run(args: argparse.Namespace) -> int:
     from agent.app import load_for
     from agent.canlog import read_log
     from agent.config import load_config
-    from agent.core.editions import EDITIONS
     from agent.mapping.plan import unseen
     from agent.replay import Replay, wanted_ids
 
     log = logging.getLogger("agent.replay")
     config = load_config(args.config)
     mapping = load_for(config, args.config)
-    edition = EDITIONS[config.vehicle.edition]
     wanted = wanted_ids(mapping.plan)
     logs = [read_log(path, frame_ms=args.frame_ms, wanted=wanted) for path in args.logs]
     start_s = _start(args.start)
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         log.warning("a log without absolute time begins at %s (change it with --start)", args.start or DEFAULT_START)
     channels = {bus.name: bus.channel for bus in config.can}
     replay = Replay(
-        edition=edition,
+        edition=mapping.edition,
         vin=config.vehicle.vin.encode(),
         plan=mapping.plan,
         logs=logs,
@@ -58,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
         interval_s=config.report.interval_s,
         start_s=start_s,
     )
-    _write(replay, logs, args.json)
+    editions = {mapping.edition_name: mapping.edition}
+    _write(replay, logs, partial(_json, editions) if args.json else _hex)
     for reader in logs:
         for note in reader.clock_notes:
             log.warning("%s: clock: %s; --frame-ms N replaces the stamps", reader.path, note)
@@ -82,24 +85,23 @@ def _start(text: str | None) -> int | None:
     return int(moment.timestamp()) if moment.tzinfo else None
 
 
-def _write(replay: "Replay", logs: "list[LogReader]", as_json: bool) -> None:
+def _write(replay: "Replay", logs: "list[LogReader]", form: "Callable[[bytes], str]") -> None:
     """Packets to stdout; a progress bar when somebody watches."""
     from agent.progress import progress_of
 
-    form = _json if as_json else _hex
     with progress_of("replay", lambda: min(reader.progress for reader in logs)) as tick:
         for packet in replay:
             print(form(packet))
             tick()
 
 
-def _json(packet: bytes) -> str:
+def _json(editions: "dict[str, Edition]", packet: bytes) -> str:
     import json
 
     from agent.core.packet import Packet
     from agent.packetjson import packet_to_json
 
-    return json.dumps(packet_to_json(Packet(packet)))
+    return json.dumps(packet_to_json(Packet(packet), editions))
 
 
 def _hex(packet: bytes) -> str:

@@ -1,6 +1,7 @@
 """Rows of the standard's tables: one row drives encoding, decoding, range check, explanation, mapping check and test data.
 
-Values are wire counts: ``raw = physical * per_unit + offset``. All integers on the wire are unsigned and big-endian (6.1).
+Values are wire counts: ``raw = physical * per_unit / step + offset``. All integers of the standard are unsigned, and all are
+big-endian (6.1); bodies of the maker's own have signed ones too.
 A list whose count byte says abnormal or invalid is that integer itself in place of the list.
 
 Kinds of row, each with `encode(value, strict) -> bytes` and `decode(data, offset) -> (value, offset)`:
@@ -11,6 +12,7 @@ Kinds of row, each with `encode(value, strict) -> bytes` and `decode(data, offse
 * `Time`   six time bytes
 * `Blob`   a length, then bytes
 * `Layout` rows in order, a body or a group; kinds with ``spread = True`` read and write several names of their layout
+* `Sized`  a `Layout` with its length in front: a body of the maker's own
 """
 
 from struct import pack, unpack_from
@@ -39,7 +41,8 @@ class Field:
     all-FF invalid. `absent` is what is sent when nothing is known (invalid, where the standard has it). `bits` splits a
     byte: (name, shift, width, words or None, inverted). `flags` names single bits from bit 0. `sign` = (status field,
     mask): the bit that makes this magnitude negative. `annex_b`: the item stands in the terminal annex only.
-    `hexadecimal`: a code, not a quantity; people write it in hexadecimal.
+    `hexadecimal`: a code, not a quantity; people write it in hexadecimal. `step`: units of `per_unit` counts, for a count
+    that is no whole part of the unit (0.4 A: 5 counts are 2 A). `signed`: two's complement.
     """
 
     spread = False
@@ -61,6 +64,8 @@ class Field:
         sign: tuple[str, int] | None = None,
         annex_b: bool = False,
         hexadecimal: bool = False,
+        step: int = 1,
+        signed: bool = False,
     ) -> None:
         self.name = name
         self.size = size
@@ -70,7 +75,8 @@ class Field:
         self.lo = lo
         self.hi = hi
         self.words = words
-        self.top = (1 << (8 * size)) - 1
+        self.bottom = -(1 << (8 * size - 1)) if signed else 0
+        self.top = self.bottom + (1 << (8 * size)) - 1
         self.invalid = self.top if sentinel else None
         self.abnormal = self.top - 1 if sentinel else None
         self.absent = absent if absent is not None else self.invalid
@@ -79,7 +85,8 @@ class Field:
         self.sign = sign
         self.annex_b = annex_b
         self.hexadecimal = hexadecimal
-        self.code = _CODE[size]
+        self.step = step
+        self.code = _CODE[size].lower() if signed else _CODE[size]
 
     def check(self, raw: int, strict: bool) -> None:
         """Raise FieldError unless `raw` may be sent; not strict: unless it fits the width (a bench sends illegal values too)."""
@@ -87,8 +94,8 @@ class Field:
             return
         if strict:
             raise FieldError(self.name, raw, self.lo, self.hi)
-        if not 0 <= raw <= self.top:
-            raise FieldError(self.name, raw, 0, self.top)
+        if not self.bottom <= raw <= self.top:
+            raise FieldError(self.name, raw, self.bottom, self.top)
 
     def encode(self, value: int, strict: bool) -> bytes:
         self.check(value, strict)
@@ -276,6 +283,30 @@ class Layout:
             else:
                 values[row.name], offset = row.decode(data, offset)
         return values, offset
+
+
+class Sized(Layout):
+    """A length WORD, then rows of fixed size that fill it: a body of the maker's own (types 80 to FE)."""
+
+    def __init__(self, name: str, rows: "tuple[Field, ...]", clause: str = "") -> None:
+        Layout.__init__(self, name, rows, clause)
+        self.size = sum([row.size for row in rows])
+        self.length = Field(name + "_length", U16, lo=1, hi=65531, sentinel=False)
+
+    def encode(self, values: "dict[str, Any]", strict: bool = True) -> bytes:
+        return self.length.encode(self.size, True) + Layout.encode(self, values, strict)
+
+    def decode(self, data: bytes, offset: int = 0) -> "tuple[dict[str, Any], int]":
+        """As `Layout.decode`; RemoteProtocolError also where the length is not that of the rows: they are others then."""
+        size, start = self.length.decode(data, offset)
+        self.check_length(size, data, offset)
+        return Layout.decode(self, data, start)
+
+    def check_length(self, size: int, data: bytes, offset: int) -> None:
+        """Raise RemoteProtocolError unless `size`, read at `offset`, is that of the rows."""
+        if size != self.size:
+            reason = "body %s has %d bytes, %d are declared" % (self.name, size, self.size)
+            raise RemoteProtocolError(reason, self.clause, offset, data)
 
 
 def _segments(rows: "tuple[Any, ...]") -> "list[Any]":

@@ -74,25 +74,33 @@ class Bodies:
         return node
 
     def _field(self, body: str, path: str, field: Field, spec: Any) -> int:
-        if spec is None:
-            origin = Origin(self.values.new(Target.of(field).default), "absent")
+        target = Target.of(field)
+        if spec is not None:
+            origin = self.values.value(path, spec, target)
+        elif field.lo <= target.default <= field.hi:
+            # What stands there while nothing is known is a value: the first of its kind, the receiver's coordinates.
+            default = field.words[target.default] if field.words else target.default
+            origin = Origin(self.values.new(target.default), "derived", f"{default} unless mapped")
         else:
-            origin = self.values.value(path, spec, Target.of(field))
+            origin = Origin(self.values.new(target.default), "absent")
         self.note(body, path, field, origin)
         return origin.out
 
     def note(self, body: str, path: str, field: Field, origin: Origin) -> None:
         self.origins[path] = origin
-        absent = f"{Target.of(field).default:0{2 * field.size}X}"
+        absent = f"{Target.of(field).default & (1 << 8 * field.size) - 1:0{2 * field.size}X}"
         meaning = " (invalid)" if field.invalid is not None else ""
         spoils = origin.kind == "absent" and field.invalid is not None
         self.add_item(body, path, origin, absent + meaning, spoils)
 
     def _bits(self, body: str, path: str, field: Field, spec: Any) -> int:
-        """A byte of several small items (gear); unknown bits are 0, an unknown first item makes the byte `absent`."""
+        """A byte of several small items (gear); unknown bits are 0, an unknown first item makes the byte `absent`.
+
+        A bit that is set in `absent` says just that: it is not an item of its own.
+        """
         default = Target.of(field).default
         out = self.values.new(default)
-        bits = field.bits or ()
+        bits = [bit for bit in field.bits or () if not default >> bit[1] & 1]
         table = spec if isinstance(spec, dict) and not {"signal", "constant", "expression"} & set(spec) else None
         table = ({} if spec is None else {bits[0][0]: spec}) if table is None else table
         self.values.unknown_keys(path, table, [bit[0] for bit in bits])

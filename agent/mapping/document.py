@@ -4,16 +4,18 @@ from typing import Any
 
 from agent.core.edition import Edition
 from agent.core.editions import EDITIONS
+from agent.core.field import Field, Items, Layout
 from agent.errors import ConfigError
 from agent.mapping.dbcfile import Dbc, load_dbc
-from agent.mapping.plan import CompiledMapping, DbcSource
+from agent.mapping.declared import declarations, sources_of
+from agent.mapping.plan import CompiledMapping, DbcSource, with_declared
 from agent.mapping.rules import compile_bodies
 from agent.mapping.sources import UNREAD, Frame, Sources, nearest
 from agent.mapping.values import Values
 
 __all__ = ["compile_mapping"]
 
-_HEAD = ("format", "name", "edition", "dbc", "messages")
+_HEAD = ("format", "name", "edition", "dbc", "messages", "user")
 _MESSAGE_KEYS = ("timeout_ms", "alive_counter", "checksum", "j1939")
 _CHECKSUMS = ("crc8", "sum8", "xor8")
 MAX_TIMEOUT_MS = 3_600_000
@@ -43,6 +45,12 @@ def compile_mapping(
         raise ConfigError(path, values.faults)
     sections = _sections(document, edition, values)
     _messages(document.get("messages", {}), values)
+    before = len(values.faults)
+    declared = declarations(document, values.fault)
+    if len(values.faults) == before:
+        edition = with_declared(edition, declared)
+    for type_id in edition.declared:
+        sections[f"user.0x{type_id:X}"] = sources_of(document, type_id)
     bodies = compile_bodies(edition, values, sections)
     if not bodies.nodes and not values.faults:
         values.fault("no item", f"write at least one section (uncomment it): {', '.join(edition.body_types)}")
@@ -58,7 +66,8 @@ def compile_mapping(
         "steps": bodies.steps,
         "bodies": bodies.nodes,
     }
-    return CompiledMapping(document["name"], plan, list(buses), bodies.items, values.warnings)
+    name = document["name"]
+    return CompiledMapping(name, edition.name, declared, plan, list(buses), bodies.items, values.warnings)
 
 
 def _told_once(faults: list[str]) -> list[str]:
@@ -69,18 +78,43 @@ def _told_once(faults: list[str]) -> list[str]:
 
 
 def _sections(document: dict[str, Any], edition: Edition, values: Values) -> dict[str, Any]:
-    """The bodies of this edition; those of another edition the mapping was written for are passed over."""
+    """The bodies of this edition; what only another edition the mapping was written for has is passed over."""
     written = document.get("edition")
     names = [written] if isinstance(written, str) else written if isinstance(written, list) else []
-    others = {body for name, other in EDITIONS.items() if name in names for body in other.body_types}
+    others: dict[str, set[str]] = {}
+    for name, other in EDITIONS.items():
+        for layout in other.bodies.values() if name in names else ():
+            others.setdefault(layout.name, set()).update(_names(layout))
     known = [*_HEAD, *edition.body_types]
     sections = {}
     for key, section in document.items():
         if key in edition.body_types:
-            sections[key] = section
+            own = _names(edition.bodies[edition.body_types[key]])
+            sections[key] = _without(section, others.get(key, set()) - own)
         elif key not in _HEAD and key not in others:
             values.fault(key, f"unknown section{nearest(key, known)}")
     return sections
+
+
+def _names(layout: Layout) -> set[str]:
+    """What a section of this body may name: its rows, those of its groups, its flags."""
+    names = set()
+    for row in layout.rows:
+        names.add(row.name)
+        if isinstance(row, Items) and isinstance(row.item, Layout):
+            names |= _names(row.item)
+        elif isinstance(row, Field) and row.flags:
+            names |= set(row.flags)
+    return names
+
+
+def _without(section: Any, strangers: set[str]) -> Any:
+    """A section, its lists of groups and its tables of flags without the keys that another edition has."""
+    if isinstance(section, list):
+        return [_without(one, strangers) for one in section]
+    if not isinstance(section, dict) or {"signal", "constant", "expression"} & set(section):
+        return section
+    return {key: _without(value, strangers) for key, value in section.items() if key not in strangers}
 
 
 def _messages(tables: Any, values: Values) -> None:

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.core.edition import Edition
+from agent.core.editions import EDITIONS
+from agent.core.field import Field, Layout, Sized
 from agent.core.signals import EXTENDED, NEVER
 
-__all__ = ["CompiledMapping", "DbcSource", "Item", "unseen"]
+__all__ = ["CompiledMapping", "DbcSource", "Item", "unseen", "with_declared"]
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,23 @@ class Item:
 
 @dataclass(frozen=True)
 class CompiledMapping:
-    """`plan` for the core, `buses` in the order of its bus numbers, provenance of every item, `warnings`."""
+    """`plan` for the core, `buses` in the order of its bus numbers, provenance of every item, `warnings`.
+
+    `declared`: the bodies of the maker's own, [type, [arguments of `Field`, ...]].
+    """
 
     name: str
+    edition_name: str
+    declared: list[list[Any]]
     plan: dict[str, Any]
     buses: list[str]
     items: list[Item]
     warnings: list[str]
+
+    @property
+    def edition(self) -> Edition:
+        """The edition with the declared bodies: encode with this one what the plan samples."""
+        return with_declared(EDITIONS[self.edition_name], self.declared)
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,18 @@ class DbcSource:
     path: Path
     data: bytes
     lenient: bool
+
+
+def with_declared(edition: Edition, declared: list[list[Any]]) -> Edition:
+    """`edition` with declared bodies as `CompiledMapping` keeps them."""
+    if not declared:
+        return edition
+    clause = edition.user_body.clause
+    layouts: dict[int, Layout] = {
+        int(type_id): Sized(f"user_{type_id:02x}", tuple(Field(**field) for field in fields), clause)
+        for type_id, fields in declared
+    }
+    return edition.with_declared(layouts)
 
 
 def unseen(plan: dict[str, Any], stamps: list[int]) -> list[str]:

@@ -1,5 +1,6 @@
 """Bodies and items with a rule of their own: alarms, position, extremes, motor state."""
 
+from fractions import Fraction
 from typing import Any
 
 from agent.core.edition import Edition
@@ -19,10 +20,14 @@ EXTREMES = {
     "extremes": (("storage_voltages", "cells"), ("storage_temperatures", "probes")),
     "supercapacitor_extremes": (("supercapacitor", "cells"), ("supercapacitor", "probes")),
 }
+FIXED_LEVELS = {"thermal_event": 4}  # by 7.2.3.6, whatever the maker thinks
 
 
 def compile_bodies(edition: Edition, values: Values, sections: dict[str, Any]) -> Bodies:
-    """All sections in order of type; those of extremes last, since they look at the lists."""
+    """All sections in order of type; those of extremes last, since they look at the lists.
+
+    Declared bodies have their sources by field name under "user.0x83".
+    """
     bodies = Bodies(edition, values, sections)
     there = [(type_id, layout) for type_id, layout in sorted(edition.bodies.items()) if layout.name in sections]
     for type_id, layout in sorted(there, key=lambda pair: pair[1].name in EXTREMES):
@@ -31,6 +36,9 @@ def compile_bodies(edition: Edition, values: Values, sections: dict[str, Any]) -
             bodies.nodes.append([type_id, _body(bodies, layout, section)])
         else:
             values.fault(layout.name, f"must be a table, [{layout.name}]")
+    for type_id, layout in edition.declared.items():
+        path = f"user.0x{type_id:X}"
+        bodies.nodes.append([type_id, bodies.node(path, path, layout, sections[path], {})])
     bodies.nodes.sort(key=lambda node: node[0])
     return bodies
 
@@ -130,7 +138,7 @@ def _position(bodies: Bodies, layout: Layout, section: dict[str, Any]) -> Node:
         path = f"{body}.{row.name}"
         origin = Origin(-1, "absent")
         if row.name in section:
-            origin = values.value(path, section[row.name], Target(row.unit, row.per_unit, 0, -row.hi, row.hi))
+            origin = values.value(path, section[row.name], Target(row.unit, Fraction(row.per_unit), 0, -row.hi, row.hi))
         out = values.new(row.absent)
         node["fields"].append([row.name, out])
         pairs.append([origin.out, out, row.sign[1]])
@@ -201,7 +209,10 @@ def _flags(bodies: Bodies, flags: Field, level: Field, section: dict[str, Any]) 
     for bit, name in enumerate(flag_names):
         if name in specs:
             origin = values.value(f"alarms.flags.{name}", specs[name], TRUTH)
-            parts.append([origin.out, bit, levels.get(name, section.get("default_level", 1))])
+            fixed = FIXED_LEVELS.get(name)
+            if fixed is not None and levels.get(name, fixed) != fixed:
+                values.fault(f"alarms.levels.{name}", f"is {levels[name]}; the standard says {fixed}")
+            parts.append([origin.out, bit, fixed or levels.get(name, section.get("default_level", 1))])
     return parts
 
 

@@ -27,7 +27,7 @@ class Target:
     """
 
     unit: str = ""
-    per_unit: int = 1
+    per_unit: Fraction = Fraction(1)
     offset: int = 0
     lo: int = 0
     hi: int = 1
@@ -42,10 +42,11 @@ class Target:
         if absent is None:
             raise ValueError(f"field {field.name} has no sentinel and no `absent`")
         words = field.words
-        return cls(field.unit, field.per_unit, field.offset, field.lo, field.hi, words, absent, field.abnormal)
+        per_unit = Fraction(field.per_unit, field.step)
+        return cls(field.unit, per_unit, field.offset, field.lo, field.hi, words, absent, field.abnormal)
 
     def physical(self, count: int) -> Fraction:
-        return Fraction(count - self.offset, self.per_unit)
+        return (count - self.offset) / self.per_unit
 
     def range_text(self) -> str:
         if self.words:
@@ -181,8 +182,9 @@ class Values:
             self.truths.append([out, ["signal", operand]])
             return Origin(out, "signal", place.label, said)
         if target.lo < 0:
-            codes = [[raw, None] for raw, _ in special]
-            tree = ["signal", self.sources.add_operand(place, scale, codes, False)]
+            # Counts below zero cannot go straight into the sample: by way of an exact physical value.
+            codes = [[raw, _known(count, target)] for raw, count in special]
+            tree = ["signal", self.sources.add_operand(place, scale, codes, "values" in spec)]
             self.expressions.append(_expression_row(out, tree, target))
             return Origin(out, "signal", place.label, said)
         factor, offset = scale[0] * target.per_unit, scale[1] * target.per_unit + target.offset
@@ -324,4 +326,11 @@ def _raws_of_words(place: Place, factor: Fraction, offset: Fraction, words: dict
 
 def _expression_row(out: int, tree: list[Any], target: Target) -> list[Any]:
     only = sorted(target.words) if target.words is not None else None
-    return [out, tree, target.per_unit, target.offset, target.lo, target.hi, only]
+    if target.per_unit.denominator != 1:
+        tree = ["*", tree, ["number", 1, target.per_unit.denominator]]
+    return [out, tree, target.per_unit.numerator, target.offset, target.lo, target.hi, only]
+
+
+def _known(count: int, target: Target) -> list[int] | None:
+    """The physical value of a count as numerator and denominator, None where it says that nothing is known."""
+    return None if count == target.default else list(target.physical(count).as_integer_ratio())

@@ -41,8 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="ev",
         help="which reference car (default: %(default)s)",
     )
+    parser.add_argument(
+        "--edition", choices=("2016", "2025"), default="2016", help="edition it reports in (default: %(default)s)"
+    )
     parser.add_argument("--log", metavar="LOG", help="play this recording, in a loop, in place of the reference car")
-    parser.add_argument("-c", "--config", metavar="FILE", help="configuration whose mapping fits --log")
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", help="configuration whose mapping fits --log; its edition counts"
+    )
     parser.add_argument(
         "--seconds", type=float, metavar="N", help="end after N seconds, of the scaled clock (default: at q)"
     )
@@ -76,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     settings = DemoSettings(
         folder=folder,
         variant=args.variant,
+        edition=args.edition,
         log=args.log,
         config=args.config,
         seconds=args.seconds,

@@ -50,9 +50,10 @@ def run(args: argparse.Namespace) -> int:
     from agent.errors import BusError
 
     if args.list_alarms:
-        from bench.alarms import ALARMS
+        from bench.alarms import ALARMS, alarms_of
 
-        for name, alarm in ALARMS.items():
+        for name in alarms_of(args.variant):
+            alarm = ALARMS[name]
             print(f"{name}\t{alarm.message}.{alarm.signal}\t{alarm.code:06x}")
         return 0
     fault = _fault(args)

@@ -4,7 +4,8 @@ import textwrap
 
 import pytest
 
-from agent.config import dbc_folder, load_config, vin_warning
+from agent.config import dbc_folder, load_config, login_values, vin_warning
+from agent.core.editions import EDITIONS
 from agent.errors import ConfigError
 
 GOOD = """
@@ -128,3 +129,62 @@ def test_a_nul_character_is_a_fault_and_not_a_path(tmp_path):
     assert len(faults) == 1
     assert "vehicle.mapping" in faults[0]
     assert "NUL" in faults[0]
+
+
+def vehicle(text):
+    return GOOD.replace("[vehicle]\n", f"[vehicle]\n{text}\n")
+
+
+CODE = "PACK00000000000000000001"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('codes = ["PACK0001", "PACK0002"]', {"codes": [b"PACK0001", b"PACK0002"], "code_length": 8}),
+        ("", {"codes": [], "code_length": 0}),
+        ('edition = "2025"\npacks = []', {"codes": [], "packs": []}),
+        (
+            f'edition = "2025"\npacks = [1, 0, 2]\ncodes = ["{CODE}", "{CODE[:-1]}2", "{CODE[:-1]}3"]',
+            {"codes": [CODE[:-1].encode() + digit for digit in (b"1", b"2", b"3")], "packs": [1, 0, 2]},
+        ),
+    ],
+)
+def test_login_values_have_the_shape_of_the_edition(tmp_path, text, values):
+    path = tmp_path / "tbox.toml"
+    path.write_text(vehicle(text))
+    config = load_config(path)
+    given = login_values(config.vehicle)
+    assert given == {"iccid": b"0" * 20, **values}
+    layout = EDITIONS[config.vehicle.edition].commands[1].layout
+    given["serial"] = 1
+    assert layout.decode(layout.encode(given))[0] == given
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('edition = "2025"', ["vehicle.packs: is missing; edition 2025 needs it: packs = [1, 2]"]),
+        ('edition = "2025"\npacks = [2]', ["vehicle.codes: 0 codes for 2 packs"]),
+        (
+            'edition = "2025"\npacks = [51, -1]\ncodes = ["SHORT"]',
+            [
+                "vehicle.codes: 'SHORT' has 5 characters; a pack code (GB/T 34014) has 24",
+                "vehicle.packs = [51, -1]: -1 packs of one battery management system; allowed: 0 to 50",
+                "vehicle.packs = [51, -1]: 51 packs",
+                "vehicle.codes: 1 codes for 50 packs",
+            ],
+        ),
+        (f'edition = "2025"\npacks = {[0] * 21}', ["vehicle.packs: 21 battery management systems; at most 20"]),
+        ('packs = [1]\ncodes = ["A", "BB"]', ["vehicle.packs: edition 2016 has no packs", "vehicle.codes"]),
+        ('packs = "one"', ["vehicle.packs = 'one'"]),
+        ('hardware_version = "1.2.34"', ["vehicle.hardware_version = '1.2.34': at most 5 ASCII"]),
+        ('firmware_version = "1\u00e9"', ["vehicle.firmware_version = '1\u00e9': at most 5 ASCII"]),
+        ('codes = ["\u7535"]', ["vehicle.codes: '\u7535' is not plain ASCII"]),
+    ],
+)
+def test_faults_of_the_login_are_named_all_at_once(tmp_path, text, said):
+    faults = faults_of(tmp_path, vehicle(text))
+    assert len(faults) == len(said), faults
+    for fault, begin in zip(faults, said, strict=True):
+        assert fault.startswith(begin)

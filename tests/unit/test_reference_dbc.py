@@ -13,7 +13,8 @@ from cantools.database.can import Database
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.alarms import ALARMS, active_codes
+from agent.core.edition2025 import FLAGS
+from bench.alarms import ALARMS, active_codes, alarms_of
 from bench.cycles import URBAN
 from bench.frames import Frame, crc8_j1850, load_frames, reference_dbc
 from bench.physics import VARIANTS, Car
@@ -96,9 +97,11 @@ def test_the_bus_is_loaded_by_less_than_60_percent(frames: dict[str, Frame], var
 def test_the_variants_together_send_every_message_and_only_their_own(frames: dict[str, Frame]) -> None:
     sent = {variant: set(readings_of(Car(variant, URBAN))) for variant in VARIANTS}
     assert set.union(*sent.values()) == set(frames)
-    assert {name for name in sent["ev"] if name.startswith(("ENG", "FCU"))} == set()
-    assert sent["hybrid"] - sent["ev"] == {"ENG_Status", "ENG_Fuel"}
-    assert sent["fuel_cell"] - sent["ev"] == {"FCU_Status", "FCU_Hydrogen", "FCU_Tank", "FCU_Temps"}
+    assert {name for name in sent["ev"] if name.startswith(("ENG", "FCU", "SCU"))} == set()
+    capacitor = {"SCU_Status", "SCU_Cells", "SCU_Temps", "SCU_Faults"}
+    assert sent["hybrid"] - sent["ev"] == {"ENG_Status", "ENG_Fuel"} | capacitor
+    stack = {"FCU_Stack", "FCU_Faults"}
+    assert sent["fuel_cell"] - sent["ev"] == {"FCU_Status", "FCU_Hydrogen", "FCU_Tank", "FCU_Temps"} | stack
 
 
 @pytest.mark.parametrize(("data", "crc"), [(b"123456789", 0x4B), (b"", 0x00), (b"\x00" * 4, 0x59)])
@@ -198,15 +201,23 @@ def test_a_mapping_has_a_value_for_every_named_raw(database: Database, variant: 
 def test_every_alarm_has_a_flag_a_level_that_exists_and_its_own_code() -> None:
     for variant in VARIANTS:
         alarms = mapping(variant)["alarms"]
-        assert list(alarms["flags"]) == list(ALARMS)
+        assert list(alarms["flags"]) == alarms_of(variant)
         assert set(alarms["levels"].values()) <= {1, 2, 3}
         assert set(alarms["levels"]) <= set(ALARMS)
-    assert len({alarm.code for alarm in ALARMS.values()}) == len(ALARMS) == 19
+    assert tuple(ALARMS) == FLAGS
+    assert len({alarm.code for alarm in ALARMS.values()}) == len(FLAGS) == 28
 
 
 @given(st.sets(st.sampled_from(sorted(ALARMS))))
 def test_codes_of_any_alarms_fit_their_pages(alarms: set[str]) -> None:
-    room = {"BMS_Faults": 12, "VCU_Faults": 6, "MCU1_Faults": 1, "MCU2_Faults": 1}
+    room = {
+        "BMS_Faults": 14,
+        "VCU_Faults": 8,
+        "MCU1_Faults": 1,
+        "MCU2_Faults": 1,
+        "FCU_Faults": 4,
+        "SCU_Faults": 2,
+    }
     listed = [active_codes(alarms, message) for message in room]
     assert all(len(codes) <= most for codes, most in zip(listed, room.values(), strict=True))
     assert sorted(chain(*listed)) == sorted(ALARMS[name].code for name in alarms)
