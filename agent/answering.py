@@ -39,7 +39,7 @@ class Commands(Protocol):
     async def carry_out(self, answer: Any) -> None:
         """Do what must not be done before the answer has left."""
 
-    def adopt_key(self, values: dict[str, Any], wall_s: int) -> str:
+    async def adopt_key(self, values: dict[str, Any], wall_s: int) -> str:
         """Take a key of the platform's; "" or the reason why not."""
 
     def on_trial(self) -> bool:
@@ -71,7 +71,7 @@ class Answering:
             self._session.again(self._last[1], now)
             return None
         if packet.command == KEY_EXCHANGE:
-            self._adopt(packet, unit, now, wall_s)
+            await self._adopt(packet, unit, now, wall_s)
             return None
         if self._commands is None:
             self._remarks.say(now, logging.WARNING, "command of the platform refused command=%02X", packet.command)
@@ -87,13 +87,15 @@ class Answering:
             self._failures = 0
         return answer
 
-    def _adopt(self, packet: Packet, unit: bytes, now: int, wall_s: int) -> None:
+    async def _adopt(self, packet: Packet, unit: bytes, now: int, wall_s: int) -> None:
         try:
             values = decode_data_unit(self._session.edition, KEY_EXCHANGE, unit).values or {}
         except RemoteProtocolError as error:
             self._remarks.say(now, logging.WARNING, "key of the platform ignored reason=%s", error)
             return
-        reason = "no encryption is configured" if self._commands is None else self._commands.adopt_key(values, wall_s)
+        reason = "no encryption is configured"
+        if self._commands is not None:
+            reason = await self._commands.adopt_key(values, wall_s)
         if reason:
             self._remarks.say(now, logging.WARNING, "key of the platform refused reason=%s", reason)
         else:

@@ -249,7 +249,7 @@ def _check_vehicle(table: Any, faults: list[str]) -> None:
     codes, packs = table.get("codes", []), table.get("packs", [])
     if isinstance(codes, list) and all(isinstance(code, str) for code in codes):
         counted = isinstance(packs, list) and all(type(count) is int for count in packs)
-        if _counts_packs(edition) and "packs" not in table:
+        if counts_packs(edition) and "packs" not in table:
             faults.append(
                 f"vehicle.packs: is missing; edition {edition} needs it: packs = [1, 2] for two battery management systems "
                 "with one pack and two, packs = [] for a vehicle without a traction battery"
@@ -264,7 +264,7 @@ def _check_codes(edition: Any, codes: list[str], packs: list[int] | None) -> lis
     strange = [code for code in codes if not code.isascii() or not code.isprintable()]
     if strange:
         faults.append(f"vehicle.codes: {strange[0]!r} is not plain ASCII")
-    if _counts_packs(edition):
+    if counts_packs(edition):
         wrong = [code for code in codes if len(code) != PACK_CODE_SIZE]
         if wrong:
             faults.append(
@@ -286,7 +286,7 @@ def _check_codes(edition: Any, codes: list[str], packs: list[int] | None) -> lis
     return faults
 
 
-def _counts_packs(edition: Any) -> bool:
+def counts_packs(edition: Any) -> bool:
     """Whether a login of the edition counts packs and gives each its code."""
     layout = EDITIONS[edition].commands[LOGIN].layout if edition in EDITIONS else None
     return layout is not None and any(isinstance(row, PackCodes) for row in layout.rows)

@@ -1,5 +1,7 @@
 """Where a platform's commands, the parameters it sets and the keys it sends take effect: beside `app.py` the place of joining."""
 
+import json
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -8,7 +10,31 @@ if TYPE_CHECKING:
     from agent.parameters import Parameters
     from agent.seal import Seal
 
+log = logging.getLogger(__name__)
+
+KEY = "platform key"  # of the outbox's small values
 ACTIVATED = "activated"  # of the outbox's small values: the chip and VIN that the platform has activated
+
+
+def plain(value: int | bytes) -> int | str:
+    """A value of a key exchange for JSON; its key is still encrypted for this terminal."""
+    return value if isinstance(value, int) else value.hex()
+
+
+async def restore_key(seal: "Seal", store: "Store", wall_s: int) -> None:
+    """Take the platform's key of an earlier process, if it is still valid."""
+    text = await store.meta_get(KEY)
+    if text is None:
+        return
+    try:
+        values = {
+            name: bytes.fromhex(value) if isinstance(value, str) else value for name, value in json.loads(text).items()
+        }
+        refusal = seal.adopt_key(values, wall_s)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        refusal = f"it is damaged: {type(error).__name__}"
+    if refusal:
+        log.warning("key of the platform from before the start is not used: %s", refusal)
 
 
 class Store(Protocol):
@@ -46,8 +72,12 @@ class Orders:
     async def carry_out(self, answer: "Answer") -> None:
         await self._commanded.carry_out(answer)
 
-    def adopt_key(self, values: dict[str, Any], wall_s: int) -> str:
-        return self._seal.adopt_key(values, wall_s)
+    async def adopt_key(self, values: dict[str, Any], wall_s: int) -> str:
+        refusal = self._seal.adopt_key(values, wall_s)
+        kept = self._seal.exchanged_key()
+        if not refusal and kept is not None:
+            await self._store.meta_set(KEY, json.dumps({name: plain(value) for name, value in kept.items()}))
+        return refusal
 
     def on_trial(self) -> bool:
         return self._parameters.endpoint().trial

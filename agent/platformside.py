@@ -15,7 +15,7 @@ from agent.errors import ConfigError
 from agent.links import Link
 from agent.links.tcp import open_tcp, tls_context
 from agent.monitoring import LiveOnly, Monitoring
-from agent.orders import ACTIVATED, Orders
+from agent.orders import ACTIVATED, Orders, restore_key
 from agent.outbox import NewRow
 from agent.parameters import Endpoint, Parameters
 from agent.seal import Seal, open_seal
@@ -61,6 +61,7 @@ class PlatformSide:
         named = f"{vehicle.vin} {security.chip_id} {self._config.platform.host}"
         identity = hashlib.sha256(named.encode()).hexdigest()
         activate = security.activation and await self._outbox.meta_get(ACTIVATED) != identity
+        await restore_key(self._seal, self._outbox, self._wall_s())
         self._commanded = Commanded(self._edition, self._config, self.parameters, self._clock, self._file)
         orders = Orders(self._commanded, self.parameters, self._seal, self._outbox, identity, self._apply)
         self._session = self._make_session(activate)

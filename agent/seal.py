@@ -11,11 +11,12 @@ from pathlib import Path
 from struct import pack
 from typing import TYPE_CHECKING, Any
 
+from agent.core.editions import EDITIONS
 from agent.core.errors import LocalProtocolError, RemoteProtocolError
 from agent.core.packet import PLAIN, epoch_of, time_bytes
 from agent.core.session import REALTIME, REISSUE
 from agent.errors import ConfigError
-from agent.security import CHIP_ID_SIZE, Security
+from agent.security import CHIP_ID_SIZE, ENCRYPTIONS, Security
 
 if TYPE_CHECKING:
     from agent.crypto.keys import DataKey, PrivateKey, PublicKey
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     Keys = tuple[PrivateKey | None, PublicKey | None, DataKey | None]
 
 MARKER = b"\xff"  # body type of the signature; activation has none
-ENCRYPTIONS = {"none": PLAIN, "rsa": 2, "aes": 3, "sm2": 4, "sm4": 5}  # 6.2
-SIGNED_STARTS = (b"$$",)  # of the editions that have a signature body
+SIGNED_STARTS = [edition.start for edition in EDITIONS.values() if edition.signature is not None]
 _KINDS = {code: kind for kind, code in ENCRYPTIONS.items()}
 _CLAUSE = "6.2"
 

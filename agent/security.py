@@ -11,6 +11,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.core.editions import EDITIONS
+from agent.core.packet import PLAIN
+
+ENCRYPTIONS = {"none": PLAIN, "rsa": 2, "aes": 3, "sm2": 4, "sm4": 5}  # 6.2
 CHIP_ID_SIZE = 16
 _KEY_ITSELF = re.compile(r"^\s*[0-9A-Fa-f]{32}\s*$|-----BEGIN")
 
@@ -77,12 +81,15 @@ def security_faults(table: Any, edition: Any) -> list[str]:
         for option in ("private_key", "platform_key", "data_key")
         if _KEY_ITSELF.search(given[option])
     ]
-    if edition == "2016":
-        later = [("sign", ("sm2", "rsa", "ecc")), ("encryption", ("sm2", "sm4")), ("activation", (True,))]
+    tables = EDITIONS.get(edition)
+    if tables is not None:
+        unknown = [("encryption", ENCRYPTIONS.get(given["encryption"], PLAIN) not in tables.encryptions)]
+        if tables.signature is None:
+            unknown += [("sign", given["sign"] != "none"), ("activation", given["activation"])]
         faults += [
-            f"security.{option} = {_toml(given[option])}: came with the 2025 edition; vehicle.edition is 2016"
-            for option, values in later
-            if given[option] in values
+            f"security.{option} = {_toml(given[option])}: edition {edition} has no such thing"
+            for option, wrong in unknown
+            if wrong
         ]
     if given["activation"] and given["sign"] == "none":
         faults.append('security.activation = true: the activation is signed; sign = "sm2", "rsa" or "ecc" is needed')

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from agent.clock import Clock
-from agent.config import Config, load_config
+from agent.config import Config, counts_packs, load_config
 from agent.errors import ConfigError
 from bench.answers import POLICIES, REPORTS
 from bench.arrival import Arrival
@@ -329,7 +329,7 @@ def _with_log(config: Config, log: str | None, port: int) -> str:
     vehicle = config.vehicle
     mapping = vehicle.mapping if vehicle.mapping.startswith("shipped:") else str(config.mapping_path().resolve())
     identity: dict[str, Any] = {name: getattr(vehicle, name) for name in ("vin", "iccid", "edition", "codes")}
-    if vehicle.edition == "2025":
+    if counts_packs(vehicle.edition):
         identity["packs"] = vehicle.packs
     tables: list[tuple[str, dict[str, Any]]] = [
         ("[vehicle]", identity | {"mapping": mapping}),

@@ -9,8 +9,8 @@ from typing import Any
 from agent.core.packet import PLAIN, time_bytes
 from agent.crypto.ciphers import decrypt_by, decrypt_with, encrypt_for, encrypt_with
 from agent.crypto.keys import DataKey, PrivateKey, PublicKey
-from agent.seal import ENCRYPTIONS, MARKER
-from agent.security import Security
+from agent.seal import MARKER
+from agent.security import ENCRYPTIONS, Security
 
 _KINDS = {code: kind for kind, code in ENCRYPTIONS.items()}
 # (bytes of R, bytes of S) that a signature has, by its algorithm; RSA: whatever the key's size is.

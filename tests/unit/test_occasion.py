@@ -11,20 +11,7 @@ from agent.core.editions import EDITIONS
 from agent.core.occasion import Occasion, ReportSettings, Ring, Steady, View
 
 RULES_2016 = EDITIONS["2016"].rules
-RULES_2025 = ReportRules(
-    burst_levels=(3, 4),
-    burst=(30, 0, True),
-    parked_burst=(0, 30, False),
-    after_off_s=0,
-    watch_s=3600,
-    watch_report_s=30,
-    watch_bodies=("vehicle", "unit_voltages", "battery_temperatures", "alarms"),
-    left_out=(
-        ("drive_motors", "charging_state", "parked_charging"),
-        ("engine", "charging_state", "parked_charging"),
-        ("engine", "run_mode", "electric"),
-    ),
-)
+RULES_2025 = EDITIONS["2025"].rules
 INVALID = 0xFF
 DRIVING = {"vehicle_state": "started", "charging_state": "not_charging", "run_mode": "electric"}
 OFF = {"vehicle_state": "off", "charging_state": "not_charging", "run_mode": None}

@@ -12,8 +12,8 @@ from agent.crypto.keys import decode_public_key
 from agent.crypto.signing import verify
 from agent.crypto.sm2 import Sm2PublicKey
 from agent.errors import ConfigError
-from agent.seal import ENCRYPTIONS, Seal, activation_bytes, open_seal
-from agent.security import Security
+from agent.seal import Seal, activation_bytes, open_seal
+from agent.security import ENCRYPTIONS, Security
 from bench.security import key_exchange, signature_of, signed_part
 
 PLAIN = Security()
