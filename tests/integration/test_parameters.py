@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import resource
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 from commanded_parts import make_config, store, with_edition
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.cli import main
@@ -195,6 +196,7 @@ def test_a_damaged_stored_set_is_said_and_ignored(tmp_path, caplog, stored):
 names = st.sampled_from(["edition", "values", "previous", "02", "05", "06", "2016"]) | st.text()
 
 
+@settings(max_examples=30)
 @given(
     st.recursive(
         st.none() | st.integers() | st.text() | st.floats(),
@@ -224,22 +226,41 @@ def test_a_set_of_the_other_edition_keeps_what_means_the_same(tmp_path, caplog):
     assert run(loaded(config)).from_platform == {0x01: 5000, 0x02: 100, 0x03: 1, 0x09: 20}
 
 
-def test_a_disk_that_refuses_changes_nothing(tmp_path):
-    """A real file whose database is held by another writer: the outbox goes on in memory, and the set is refused."""
+@contextmanager
+def no_file_grows():
+    """As on a full disk: the kernel refuses what goes beyond the first byte of any file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
+
+def test_a_disk_that_refuses_changes_nothing(tmp_path):
     async def change(parameters, outbox):
         assert await parameters.set({0x02: 20})
-        with closing(sqlite3.connect(tmp_path / "outbox.db", isolation_level=None)) as db:
-            db.execute("BEGIN EXCLUSIVE")
+        with no_file_grows():
             assert not await parameters.set({0x02: 30, 0x05: b"b.net"})
             assert not await parameters.factory_settings()
-            assert parameters.get(0x02) == 20
-            assert parameters.endpoint() == Endpoint("ev.test.a", 32960)
-            db.execute("ROLLBACK")
+        assert parameters.get(0x02) == 20
+        assert parameters.endpoint() == Endpoint("ev.test.a", 32960)
 
     config = make_config(tmp_path)
     run(loaded(config, change))
     assert run(loaded(config)).from_platform == {0x02: 20}
+
+
+def test_the_way_back_is_taken_also_when_the_disk_refuses(tmp_path):
+    async def change(parameters, outbox):
+        assert await parameters.set({0x05: b"b.net"})
+        with no_file_grows():
+            assert await parameters.restore()
+        assert parameters.endpoint() == Endpoint("ev.test.a", 32960)
+
+    config = make_config(tmp_path)
+    run(loaded(config, change))
+    assert run(loaded(config)).endpoint() == Endpoint("ev.test.a", 32960)
 
 
 def test_params_and_check_show_what_holds(tmp_path, capsys):
