@@ -59,7 +59,7 @@ level = "info"
 
 # [control]                            # what the platform may set and order beside its reports
 # parameters = true                    # set parameters; `tbox params` shows what it set
-# reset = ["/usr/sbin/reboot"]         # a program for each order, its whole path first, no shell; without one the order is refused
+# reset = ["/usr/sbin/reboot"]         # a program for each order, its whole path first, no shell; without one: refused
 # power_off = ["/usr/sbin/poweroff"]
 # alarm = ["/usr/local/bin/warn", "--", "{{level}}", "{{text}}"]
 # upgrade = ["/usr/local/bin/install", "{{file}}", "{{version}}"]   # with a detached process of its own if it stops this one
