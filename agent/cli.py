@@ -18,7 +18,19 @@ from agent import __version__
 from agent.errors import AgentError, ConfigError
 from agent.labels import LANGUAGES, language
 
-COMMANDS = ("init", "check", "run", "replay", "decode", "encode", "explain", "fields", "outbox", "identity")
+COMMANDS = (
+    "init",
+    "check",
+    "run",
+    "replay",
+    "decode",
+    "encode",
+    "explain",
+    "fields",
+    "outbox",
+    "params",
+    "identity",
+)
 LEVELS = ("debug", "info", "warning", "error")
 BROKEN_PIPE = 141  # as a shell sees a program that SIGPIPE ended
 INTERRUPTED = 130
@@ -84,7 +96,7 @@ def _parser(
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     called = [argument for argument in arguments if argument in commands][:1]
     for command in called or commands:
-        module: ModuleType = importlib.import_module(f"{package}.{command}")
+        module: ModuleType = importlib.import_module(f"{package}.{command.replace('-', '_')}")
         subparser = subparsers.add_parser(module.NAME, help=module.HELP, description=module.HELP)
         # Without defaults of its own, so that options before the command hold.
         _add_general(subparser, *[argparse.SUPPRESS] * 3)

@@ -18,7 +18,8 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the platform may do (81, 82). A program that is not named is an order that is refused.
 
     `parameters`: set parameters; `factory_settings`: undo that; `drop_link`: end the link. `timeout_s`: how long a program may
-    take. An upgrade needs `upgrade_key`, the maker's public key (PEM file), and `maker`, four letters or digits.
+    take. An upgrade needs `upgrade_key`, the maker's public key (PEM file), and `maker`, four letters or digits; it is
+    fetched into `download_folder`, by default that of the outbox.
     """
 
     parameters: bool = True
@@ -32,7 +33,7 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upgrade_key: str = ""
     maker: str = ""
     allow_downgrade: bool = False
-    download_folder: str = "upgrades"
+    download_folder: str = ""
     max_upgrade_mb: Annotated[int, Meta(ge=1, le=100_000)] = 512
     upgrade_timeout_s: Annotated[int, Meta(ge=1, le=86_400)] = 1800
 

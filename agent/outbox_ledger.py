@@ -40,6 +40,12 @@ def visit(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connection]:
         raise OutboxError(str(path), why) from error
 
 
+def read_meta(db: sqlite3.Connection, key: str) -> str | None:
+    """Give a small value of the agent, None when there is none."""
+    found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if found is None else found[0]
+
+
 def retry_refused(db: sqlite3.Connection) -> int:
     """Make every refused row pending again, in short transactions; give their number."""
     moved = 0

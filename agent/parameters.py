@@ -95,6 +95,11 @@ class Parameters:
         return self._with_lengths({**self.file, **self._set})
 
     @property
+    def configured(self) -> "dict[int, Value]":
+        """What would be in force if the platform had set nothing."""
+        return self._with_lengths(self.file)
+
+    @property
     def from_platform(self) -> "dict[int, Value]":
         """What the platform set, lengths included."""
         return self._with_lengths(self._set)

@@ -75,7 +75,8 @@ class Upgrade:
 
     def __init__(self, config: "Config", clock: "Clock", hardware: str, firmware: str, file: str) -> None:
         self._control = config.control
-        self._folder = config.path(config.control.download_folder)
+        folder = config.control.download_folder
+        self._folder = config.path(folder) if folder else config.path(config.outbox.path).parent
         self._clock = clock
         self._hardware = hardware
         self._firmware = firmware

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from agent.cli import run_program
 
-COMMANDS = ("demo", "vehicle", "platform", "perf")
+COMMANDS = ("demo", "vehicle", "platform", "perf", "sign-upgrade")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

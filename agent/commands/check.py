@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from agent.app import load_for
     from agent.canbus import interface_fault
+    from agent.commands.params import platform_remarks
     from agent.config import load_config, vin_warning
     from agent.coverage import coverage_of
     from agent.errors import ConfigError
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     coverage = coverage_of(mapping, config.report.interval_s)
     said = (vin_warning(config.vehicle.vin), _address_warning(config), _packs_warning(config, mapping))
     warnings = [text for text in said if text] + mapping.warnings
+    warnings += platform_remarks(config)
     if args.json:
         print(json.dumps(_as_dict(mapping, coverage, warnings), ensure_ascii=False))
     else:

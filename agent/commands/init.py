@@ -44,6 +44,7 @@ port = 32960
 # policy = "none"                    # "each": the platform answers every report, and only an answer proves one
 # settle_s = 10                      # silence after TCP's acknowledgement that proves a report under "none"
 # drain_per_s = 20                   # stored reports a second after an outage; 0: no limit
+# allowed_platforms = ["b.example:32960"]   # where this platform may move the terminal, over TLS only
 
 [report]
 interval_s = 10                      # at most 30
@@ -59,6 +60,15 @@ path = "tbox.db"
 
 [log]
 level = "info"
+
+# [control]                            # what the platform may set and order beside its reports
+# parameters = true                    # set parameters; `tbox params` shows what it set
+# reset = ["/usr/sbin/reboot"]         # a program for each order, its whole path first, no shell; without one: refused
+# power_off = ["/usr/sbin/poweroff"]
+# alarm = ["/usr/local/bin/warn", "--", "{{level}}", "{{text}}"]
+# upgrade = ["/usr/local/bin/install", "{{file}}", "{{version}}"]   # with a detached process of its own if it stops this one
+# upgrade_key = "maker.pem"            # Ed25519; `tbox-bench sign-upgrade` makes key, manifest and signature
+# maker = "ABCD"
 """
 
 LOGIN = {

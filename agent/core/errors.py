@@ -8,7 +8,8 @@
           |    +-- FieldError     a value outside its row (field, raw, lo, hi)
           +-- RemoteProtocolError the platform's bytes are wrong (reason, clause, offset, data)
 
-The rest of the tree stands in `agent/errors.py`. Attributes are set by hand: MicroPython's exceptions take arguments only.
+The rest of the tree stands in `agent/errors.py`. Attributes are set by hand: MicroPython's exceptions take arguments only,
+and have no `__init__` but the one that super() finds.
 """
 
 
@@ -28,7 +29,7 @@ class FieldError(LocalProtocolError):
     """A raw value outside its table row."""
 
     def __init__(self, field: str, raw: object, lo: int, hi: int) -> None:
-        AgentError.__init__(self, "%s: raw value %r is not in %d..%d" % (field, raw, lo, hi))
+        super().__init__("%s: raw value %r is not in %d..%d" % (field, raw, lo, hi))
         self.field = field
         self.raw = raw
         self.lo = lo
@@ -43,7 +44,7 @@ class RemoteProtocolError(ProtocolError):
 
     def __init__(self, reason: str, clause: str, offset: int, data: bytes = b"") -> None:
         shown = "".join(["%02X" % byte for byte in data[offset : offset + 16]])
-        AgentError.__init__(self, "%s at offset %d (%s)%s" % (reason, offset, clause, ": " + shown if shown else ""))
+        super().__init__("%s at offset %d (%s)%s" % (reason, offset, clause, ": " + shown if shown else ""))
         self.reason = reason
         self.clause = clause
         self.offset = offset
