@@ -5,9 +5,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from agent.core.edition import Command, Edition
-from agent.core.field import Blob, Field, Items, Layout, Text
-from agent.core.parameters import ALARM_CONTROL, Codes, Control, Parameters
+from agent.core.edition import SIGNATURE, Command, Edition
+from agent.core.field import Blob, Field, Items, Layout, Text, Time
+from agent.core.parameters import ALARM_CONTROL, Codes, Control, PackCodes, Parameters
 
 FEW = 6  # items of a list: enough to have a first, a middle and a last
 
@@ -35,7 +35,7 @@ def values(layout: Layout, legal: bool = True) -> st.SearchStrategy[dict[str, An
 def _row(row: Any, legal: bool) -> st.SearchStrategy[Any]:
     if isinstance(row, Field):
         return raws(row, legal)
-    if isinstance(row, Text):
+    if isinstance(row, Text | Time):
         return st.binary(min_size=row.size, max_size=row.size)
     if isinstance(row, Blob):
         return st.binary(min_size=row.count.lo if legal else 0, max_size=20)
@@ -73,6 +73,16 @@ def _codes(row: Codes, legal: bool) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+def _pack_codes(row: PackCodes, legal: bool) -> st.SearchStrategy[dict[str, Any]]:
+    """Illegal counts would need a code each: `damage` makes those."""
+    code = st.binary(min_size=row.size, max_size=row.size)
+    return st.lists(st.integers(0, 3), max_size=FEW).flatmap(
+        lambda packs: st.fixed_dictionaries(
+            {"packs": st.just(packs), "codes": st.lists(code, min_size=sum(packs), max_size=sum(packs))}
+        )
+    )
+
+
 def _control(row: Control, legal: bool) -> st.SearchStrategy[dict[str, Any]]:
     other = raws(row.command, legal)
     return st.one_of(
@@ -86,15 +96,23 @@ def _control(row: Control, legal: bool) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-_SPREAD: dict[type, Any] = {Codes: _codes, Control: _control}
+_SPREAD: dict[type, Any] = {Codes: _codes, PackCodes: _pack_codes, Control: _control}
 
 
 def bodies(edition: Edition, legal: bool = True) -> st.SearchStrategy[list[tuple[int, dict[str, Any]]]]:
-    """Bodies of every type in any order."""
+    """Bodies of every type in any order, the signature behind them where the edition has one."""
     types = st.sampled_from([*edition.bodies, 0x80, 0xFE])
-    return st.lists(
-        types.flatmap(lambda type_id: st.tuples(st.just(type_id), values(edition.body(type_id), legal))), max_size=4
-    )
+    listed = st.lists(types.flatmap(lambda type_id: _body(edition, type_id, legal)), max_size=4)
+    if edition.signature is None:
+        return listed
+    signature = st.lists(_body(edition, SIGNATURE, legal), max_size=1)
+    return st.builds(lambda found, last: found + last, listed, signature)
+
+
+def _body(edition: Edition, type_id: int, legal: bool) -> st.SearchStrategy[tuple[int, dict[str, Any]]]:
+    layout = edition.body(type_id)
+    assert layout is not None
+    return st.tuples(st.just(type_id), values(layout, legal))
 
 
 def units(command: Command, response: int, legal: bool = True) -> st.SearchStrategy[dict[str, Any] | None]:
