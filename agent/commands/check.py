@@ -30,13 +30,14 @@ def run(args: argparse.Namespace) -> int:
     from agent.config import load_config, vin_warning
     from agent.coverage import coverage_of
     from agent.errors import ConfigError
+    from agent.security import describe
 
     try:
         config = load_config(args.config)
     except ConfigError as error:
         raise ConfigError(args.config, error.faults + _mapping_faults(args.config)) from None
     faults = [f"can.{bus.name}: {fault}" for bus in config.can if (fault := interface_fault(bus.interface))]
-    faults += _outbox_faults(config)
+    faults += _outbox_faults(config) + _key_faults(config)
     try:
         mapping = load_for(config, args.config)
     except ConfigError as error:
@@ -48,9 +49,11 @@ def run(args: argparse.Namespace) -> int:
     warnings = [text for text in said if text] + mapping.warnings
     warnings += platform_remarks(config)
     if args.json:
-        print(json.dumps(_as_dict(mapping, coverage, warnings), ensure_ascii=False))
+        security = dict(describe(config.security))
+        print(json.dumps(_as_dict(mapping, coverage, warnings) | {"security": security}, ensure_ascii=False))
     else:
         _print(mapping, coverage, warnings, args.lang)
+        _print_security(config)
     return 0
 
 
@@ -70,6 +73,25 @@ def _mapping_faults(path: str) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []  # named already: the configuration does not say which mapping
     return []
+
+
+def _key_faults(config: "Config") -> list[str]:
+    """Keys and certificates that cannot be used."""
+    from agent.errors import ConfigError
+    from agent.links.tcp import tls_context
+    from agent.seal import open_seal
+
+    faults = []
+    try:
+        open_seal(config.security, config.path("."), lambda: 0)
+    except ConfigError as error:
+        faults += error.faults
+    if config.platform.tls and config.platform.tls_ca:
+        try:
+            tls_context(str(config.path(config.platform.tls_ca)))
+        except OSError as error:
+            faults.append(f"platform.tls_ca = {config.platform.tls_ca!r}: {error}")
+    return faults
 
 
 def _outbox_faults(config: "Config") -> list[str]:
@@ -101,6 +123,17 @@ def _packs_warning(config: "Config", mapping: "CompiledMapping") -> str | None:
     if counted == reported or not reported:
         return None
     return f"vehicle.packs: {counted} packs at login, {reported} in the mapping's [unit_voltages]"
+
+
+def _print_security(config: "Config") -> None:
+    """What is agreed with the platform beyond the standard, as far as it is in use."""
+    from agent.security import describe
+
+    lines = describe(config.security)
+    width = max(len(name) for name, _ in lines)
+    print("\nsecurity")
+    for name, value in lines:
+        print(f"  {name:{width}}  {value}")
 
 
 def _as_dict(mapping: "CompiledMapping", coverage: "Coverage", warnings: list[str]) -> dict[str, object]:

@@ -167,8 +167,7 @@ class Delivery:
             same = self._by_time.get((command, time_s))
             if same is not None and len(same) == 1:
                 self._echoed = True
-                for flight in same.values():
-                    return flight
+                return next(iter(same.values()))
         for flight in self._flights.values():
             if flight.command == command:
                 return flight

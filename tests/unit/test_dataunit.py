@@ -2,11 +2,13 @@
 
 import pytest
 
-from agent.core.dataunit import DataUnit, decode_data_unit, encode_data_unit
+from agent.core.dataunit import DataUnit, decode_bodies, decode_data_unit, encode_bodies, encode_data_unit
 from agent.core.editions import EDITIONS
 from agent.core.errors import FieldError, LocalProtocolError, RemoteProtocolError
+from agent.core.field import U16, Field, Layout
 
 EDITION = EDITIONS["2016"]
+EDITION_2025 = EDITIONS["2025"]
 TIME = bytes((25, 3, 14, 9, 26, 53))
 ENGINE = b"\x04\x01\x00\x64\x00\x7b"
 ENGINE_VALUES = {"state": 1, "speed": 100, "fuel_consumption": 123}
@@ -128,6 +130,48 @@ def test_codes_are_as_long_as_their_length_says() -> None:
     login = {"serial": 1, "iccid": b"8" * 20, "code_length": 4}
     with pytest.raises(FieldError, match="codes"):
         encode_data_unit(EDITION, 1, DataUnit(TIME, login | {"codes": [b"PK01", b"PK2"]}))
+
+
+LOGIN_2025 = {"serial": 1, "iccid": b"8" * 20}
+PACK_1, PACK_2, PACK_3 = b"1" * 24, b"2" * 24, b"3" * 24
+
+
+def test_codes_of_packs_stand_behind_the_counts_of_all_systems() -> None:
+    data = TIME + b"\x00\x01" + b"8" * 20 + b"\x03\x01\x00\x02" + PACK_1 + PACK_2 + PACK_3
+    unit = decode_data_unit(EDITION_2025, 1, data)
+    assert unit.values == LOGIN_2025 | {"packs": [1, 0, 2], "codes": [PACK_1, PACK_2, PACK_3]}
+    assert encode_data_unit(EDITION_2025, 1, unit) == data
+    with pytest.raises(RemoteProtocolError, match="data end inside codes at offset 32"):
+        decode_data_unit(EDITION_2025, 1, data[:-1])
+
+
+@pytest.mark.parametrize(
+    ("packs", "codes", "reason"),
+    [
+        ([2], [PACK_1], r"codes \(number\): raw value 1 is not in 2..2"),
+        ([1], [PACK_1, PACK_2], r"codes \(number\): raw value 2 is not in 1..1"),
+        ([1, 1], [PACK_1, PACK_2[1:]], r"codes \(length\): raw value 23 is not in 24..24"),
+        ([51], [PACK_1] * 51, r"packs: raw value 51 is not in 0\.\.50"),
+        ([0] * 21, [], r"management_systems: raw value 21 is not in 0\.\.20"),
+    ],
+)
+def test_codes_of_packs_that_do_not_fit_their_counts_are_not_sent(
+    packs: list[int], codes: list[bytes], reason: str
+) -> None:
+    with pytest.raises(FieldError, match=reason):
+        encode_data_unit(EDITION_2025, 1, DataUnit(TIME, LOGIN_2025 | {"packs": packs, "codes": codes}))
+
+
+def test_a_declared_body_has_rows_and_its_neighbours_have_bytes() -> None:
+    seat = Layout("seat", (Field("pressure", U16, hi=9),))
+    edition = EDITION_2025.with_declared({0x81: seat})
+    data = b"\x81\x00\x05\x80\x00\x02\x00\x05\xff\x01\x00\x01r\x00\x00"
+    expected = [(0x81, {"pressure": 5}), (0x80, {"hex": b"\x00\x05"}), (0xFF, {"algorithm": 1, "r": b"r", "s": b""})]
+    assert decode_bodies(edition, data) == (expected, b"")
+    assert encode_bodies(edition, expected) == data
+    assert EDITION_2025.body(0x81) is EDITION_2025.user_body, "the edition itself is not changed"
+    same = set(vars(EDITION_2025)) - {"declared"}
+    assert {name: vars(edition)[name] for name in same} == {name: vars(EDITION_2025)[name] for name in same}
 
 
 def test_bodies_and_fields_go_only_where_they_belong() -> None:

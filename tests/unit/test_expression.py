@@ -1,6 +1,7 @@
 """Expressions of a mapping: what they give, exactly, and what they refuse."""
 
 import ast
+import operator
 from fractions import Fraction
 from typing import Any
 
@@ -86,6 +87,37 @@ def test_an_expression_gives_what_python_gives_with_fractions(text: str, x: Frac
         assert result(text, x, y) is None
     else:
         assert result(text, x, y) == expected
+
+
+@pytest.mark.parametrize("x", [Fraction(-1, 3), 0, Fraction(1, 3)])
+@pytest.mark.parametrize("y", [Fraction(-1, 3), 0, Fraction(1, 3)])
+@pytest.mark.parametrize(
+    ("sign", "holds"),
+    {
+        "<": operator.lt,
+        "<=": operator.le,
+        ">": operator.gt,
+        ">=": operator.ge,
+        "==": operator.eq,
+        "!=": operator.ne,
+    }.items(),
+)
+def test_a_comparison_is_one_or_nothing(sign: str, holds: Any, x: Fraction, y: Fraction) -> None:
+    assert result(f"a.m.x {sign} a.m.y", x, y) == holds(x, y)
+
+
+def test_an_item_of_the_same_sample_is_known_within_its_range() -> None:
+    tree = ["+", ["item", 1, 0, 250, 40], ["number", 1, 2]]
+    assert [evaluate(tree, [], [0, count]) for count in (0, 250, 251, -1)] == [(-79, 2), (421, 2), None, None]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "smaller"), [(1, 2, 1), (2, 1, 1), (Fraction(-1, 2), Fraction(-1, 3), Fraction(-1, 2))]
+)
+def test_min_and_max_compare_ratios_not_their_parts(x: Fraction, y: Fraction, smaller: Fraction) -> None:
+    assert result("min(a.m.x, a.m.y)", x, y) == smaller
+    assert result("max(a.m.x, a.m.y)", x, y) == x + y - smaller
+    assert (result("abs(a.m.x)", x), result("-a.m.x", x), result("not a.m.x", x)) == (abs(x), -x, 0)
 
 
 @pytest.mark.parametrize(

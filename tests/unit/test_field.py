@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agent.core.errors import FieldError, LocalProtocolError, RemoteProtocolError
-from agent.core.field import U8, U16, U32, Blob, Field, Items, Layout, Text
+from agent.core.field import U8, U16, U32, Blob, Field, Items, Layout, Text, Time
 
 SPEED = Field("speed", U16, "km/h", 10, 0, 0, 2200)
 PROBE = Field("probe", U8, "degC", 1, 40, 0, 240, sentinel=False, absent=0xFF)
@@ -47,7 +47,9 @@ def test_sentinels_are_as_wide_as_the_field(size: int) -> None:
     assert field.abnormal == (1 << 8 * size) - 2
 
 
-@pytest.mark.parametrize("row", [SPEED, CELLS, Text("name", 3), Blob("key", U16, 0, 9)], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row", [SPEED, CELLS, Text("name", 3), Time("until"), Blob("key", U16, 0, 9)], ids=lambda row: row.name
+)
 def test_data_that_end_too_early_are_refused(row: Any) -> None:
     with pytest.raises(RemoteProtocolError, match="data end inside"):
         row.decode(b"\x02", 0)
@@ -98,6 +100,16 @@ def test_text_is_padded_and_never_cut() -> None:
     assert text.decode(b"abc\0\0x", 0) == (b"abc\0\0", 5)
     with pytest.raises(FieldError, match="user"):
         text.encode(b"abcdef", True)
+
+
+def test_a_time_is_six_bytes_whether_or_not_it_exists() -> None:
+    until = Time("until")
+    for raw in (bytes((25, 12, 31, 23, 59, 59)), b"\xff" * 6):
+        assert until.encode(raw, True) == raw
+        assert until.decode(b"\x00" + raw + b"\x00", 1) == (raw, 7)
+    for raw in (bytes(5), bytes(7)):
+        with pytest.raises(FieldError, match=r"until \(length\): raw value \d is not in 6\.\.6"):
+            until.encode(raw, False)
 
 
 def test_blob_has_its_length_before_it() -> None:

@@ -1,5 +1,6 @@
 """Newest frames and the decoding of one signal into one count."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -175,6 +176,41 @@ def test_two_multiplexers_and_nested_ones_choose_their_own_signals(tmp_path: Pat
     assert car.latest.unknown_mux == 1
 
 
+def test_multiplexers_wider_than_a_byte_choose_their_signals(tmp_path: Path) -> None:
+    messages = """BO_ 256 M: 8 A
+ SG_ Outer M : 0|12@1+ (1,0) [0|0] "" A
+ SG_ Inner m257M : 12|12@1+ (1,0) [0|0] "" A
+ SG_ Cell1 m514 : 24|16@1+ (0.001,0) [0|0] "V" A
+ SG_MUL_VAL_ 256 Inner Outer 257-257;
+ SG_MUL_VAL_ 256 Cell1 Inner 514-514;"""
+    car = Car(tmp_path, messages, '[storage_voltages]\ncells = { signal = "b.M.Cell{n}", count = 1 }\n')
+
+    def frame(outer: int, inner: int) -> bytes:
+        return (outer | inner << 12).to_bytes(3, "little") + b"\xa0\x0f\0\0\0"
+
+    for outer, inner in ((1, 514), (257, 2)):  # the low byte alone would do
+        car.keep(256, frame(outer, inner))
+    car.keep(256, frame(257, 514)[:1])
+    assert (cells(car, 0), car.latest.kept, car.latest.unknown_mux) == ([0xFFFF], 0, 2)
+    car.keep(256, frame(257, 514))
+    assert (cells(car, 0), car.latest.kept) == ([4000], 1)
+
+
+@pytest.mark.parametrize("place", ["0|32@1", "7|32@0"])
+@pytest.mark.parametrize(
+    ("number", "count"),
+    [(350.04, 3500), (350.06, 3501), (0.0, 0), (1e-40, 0), (-1.0, 0xFFFF), (1000.1, 0xFFFF)]
+    + [(float(word), 0xFFFF) for word in ("nan", "inf", "-inf")],
+)
+def test_a_float_is_rounded_to_its_count_or_invalid(tmp_path: Path, place: str, number: float, count: int) -> None:
+    messages = f"""BO_ 256 M: 4 A
+ SG_ Volt : {place}- (1,0) [0|0] "V" A
+ SIG_VALTYPE_ 256 Volt : 1;"""
+    car = Car(tmp_path, messages, '[vehicle]\ntotal_voltage = "b.M.Volt"\n')
+    car.keep(256, struct.pack(">f" if place.endswith("@0") else "<f", number))
+    assert car.sample()[1]["total_voltage"] == count
+
+
 GUARDED = """BO_ 256 M: 4 A
  SG_ Speed : 0|16@1+ (0.1,0) [0|0] "km/h" A
  SG_ Alive : 16|4@1+ (1,0) [0|0] "" A
@@ -194,6 +230,38 @@ def test_a_counter_that_stands_still_does_not_refresh(tmp_path: Path) -> None:
     car.keep(256, "0C000100", 1200)
     assert car.sample(1200)[1]["speed"] == 12
     assert car.latest.stuck_counter == 1
+
+
+def test_a_frame_cut_before_its_counter_does_not_refresh(tmp_path: Path) -> None:
+    car = guarded(tmp_path, 'alive_counter = "Alive"')
+    car.keep(256, "0A00")
+    assert (car.latest.stuck_counter, car.latest.kept, car.latest.short) == (1, 0, 1)
+    car.keep(256, "0A0000")
+    assert (car.latest.stuck_counter, car.latest.kept, car.latest.short) == (1, 1, 2)
+
+
+def test_a_checksum_is_over_the_bytes_before_and_behind_it(tmp_path: Path) -> None:
+    messages = """BO_ 256 M: 3 A
+ SG_ Crc : 8|8@1+ (1,0) [0|0] "" A
+ SG_ Soc : 16|8@1+ (1,0) [0|0] "%" A"""
+    options = '[messages."b.M"]\nchecksum = { signal = "Crc", kind = "sum8" }\n'
+    car = Car(tmp_path, messages, options + '[vehicle]\nsoc = "b.M.Soc"\n')
+    car.keep(256, bytes((200, 200, 50)))
+    assert car.latest.bad_checksum == 1
+    car.keep(256, bytes((200, 250, 50)))
+    assert car.sample()[1]["soc"] == 50
+
+
+def test_only_messages_without_pages_counter_or_checksum_are_plain(tmp_path: Path) -> None:
+    guard = '[messages."b.G"]\nalive_counter = "Alive"\n'
+    messages = PAGES + "\n" + SPEED + "\n" + GUARDED.replace("BO_ 256 M", "BO_ 257 G").replace("km/h", "V")
+    sections = '[vehicle]\nspeed = "b.M.Speed"\ntotal_voltage = "b.G.Speed"\n' + CELLS
+    latest = Car(tmp_path, messages, guard + sections).latest
+    assert set(latest.wanted_ids(0)) == {256, 257, 512}
+    ((can_id, (slot, length)),) = latest.plain(0).items()
+    assert (can_id, length) == (256, 8)
+    latest.keep(0, 256, b"frame", 7)
+    assert latest.frames[slot] == b"frame"
 
 
 @pytest.mark.parametrize(
