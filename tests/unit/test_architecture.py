@@ -21,7 +21,7 @@ LAYERS = {
     "errors": 1,
     **dict.fromkeys(("clock", "labels", "progress", "remarks"), 2),
     **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "health", "packetjson"), 3),
-    **dict.fromkeys(("collect", "coverage", "explain", "replay", "uplink"), 4),
+    **dict.fromkeys(("collect", "coverage", "diagnosis", "explain", "replay", "uplink", "wireshark"), 4),
     "app": 5,
     **dict.fromkeys(("cli", "commands", "board"), 6),
 }
@@ -32,7 +32,7 @@ PART_OF = {
     "json": "packetjson",
     "hexinput": "packetjson",
     "fieldtable": "explain",
-    "texttable": "explain",
+    "texttable": "labels",
 }
 
 agent_modules = pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("agent.")])
