@@ -4,7 +4,7 @@ Everything is a question to the tables: does the packet fit those of its edition
 length or check code would it fit?
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from agent.core.dataunit import TIME_SIZE
 from agent.core.edition import SIGNATURE, Edition
@@ -17,7 +17,6 @@ from agent.diagnosis_reading import (
     VARIANT,
     BrokenError,
     BudgetError,
-    Choice,
     Part,
     Reader,
     Reading,
@@ -32,7 +31,7 @@ __all__ = ["CERTAIN", "LIKELY", "POSSIBLE", "Finding", "diagnose", "is_broken"]
 
 _RESERVED_COMMANDS = range(1, 0xC0)
 _PLATFORM_BODIES = {"2016": range(0x0A, 0x30), "2025": range(0x09, 0x30)}  # 7.2.2: agreed between platforms
-_BUDGET = 400_000  # numbers read in all attempts together
+_BUDGET = 300_000  # numbers read in one kind of attempt: about a second
 
 
 def is_broken(findings: list[Finding]) -> bool:
@@ -64,10 +63,12 @@ def _diagnose_packet(raw: bytes) -> list[Finding]:
     frame = read_frame(raw)
     reserved = raw[2] not in edition.commands and (raw[2] == 0 or raw[2] in _RESERVED_COMMANDS)
     findings = frame.findings + check_header(raw, edition.responses, edition.encryptions, reserved)
-    lost = _lost_byte(raw, edition) if not frame.good else None
-    if lost is not None:
-        return [lost]
     data = raw[: frame.end]
+    wrong_length = any(finding.fault == "length" for finding in frame.findings)
+    if not frame.good or (wrong_length and not _fits(data, edition)):
+        lost = _lost_byte(raw, edition)
+        if lost is not None:
+            return [lost]
     found: list[Finding] = []
     if raw[21] == PLAIN:
         found = _diagnose_unit(data, edition, frame)
@@ -83,50 +84,68 @@ def _diagnose_packet(raw: bytes) -> list[Finding]:
 # --- data units -------------------------------------------------------------------------------------------------------
 
 
-def _fits(data: bytes, edition: Edition) -> bool:
-    """Whether the data unit is what the edition says, without any mistake."""
+def _fits(data: bytes, edition: Edition, reader: Reader | None = None) -> bool:
+    """Whether the data unit is what the edition says, without any mistake; `reader`: of these bytes, with its own budget."""
     row = edition.commands.get(data[2])
     if row is None or (data[3] != COMMAND and row.answer is None):
         return False
     if row.timed and not (len(data) >= HEADER_SIZE + TIME_SIZE and possible_time(data, HEADER_SIZE, epoch_of)):
         return False
-    reading = _read(Reader(data, budget=_BUDGET // 8), edition, strict=True)
+    reading = _read(reader or Reader(data, _BUDGET), edition, strict=True)
     return reading is not None and reading.cost == 0
 
 
-def _read(reader: Reader, edition: Edition, strict: bool = False) -> Reading | None:
-    """The cheapest reading of what stands behind the time; `strict`: by the right tables alone. None: nothing to read."""
+def _read(reader: Reader, edition: Edition, strict: bool = False, cut: bool = False) -> Reading | None:
+    """The cheapest reading of what stands behind the time; None: nothing to read, or too much.
+
+    `strict`: by the right tables alone; `cut`: the same, as far as they go.
+    """
     data = reader.data
     row = edition.commands[data[2]]
     begin = HEADER_SIZE + (TIME_SIZE if row.timed else 0)
-
-    def choices(type_id: int) -> list[Choice]:
-        found = body_choices(edition, type_id)
-        return [choice for choice in found if not choice.mistake] if strict else found
-
     try:
         if row.reports:
-            kept = _PLATFORM_BODIES[edition.name]
-            return _straight(reader, begin, choices) if strict else read_bodies(reader, begin, choices, kept)
+            return _read_report(reader, edition, begin, strict, cut)
         rows = row_choices(edition, data[2], data[3])
         if not rows:
             return None
-        return read_rows(reader, begin, rows[:1] if strict else rows)
+        return read_rows(reader, begin, rows[:1] if strict or cut else rows)
     except BudgetError:
-        return None
+        # Too many ways to be wrong: only where it begins to be.
+        return _straight(Reader(data, _BUDGET), begin, edition, True) if row.reports and not strict else None
 
 
-def _straight(reader: Reader, begin: int, choices: Callable[[int], list[Choice]]) -> Reading:
-    """Body behind body by the right tables; gives up at the first thing that is wrong."""
+def _read_report(reader: Reader, edition: Edition, begin: int, strict: bool, cut: bool) -> Reading:
+    straight = _straight(reader, begin, edition, cut)
+    if strict or cut or not straight.cost:
+        return straight
+    theirs = _straight(reader, begin, other(edition), False)
+    if not theirs.cost:
+        # One mistake, however many bodies it spoils.
+        foreign = [part for part in theirs.parts if part.layout is not edition.body(part.type_id)]
+        signed = all(part.type_id == SIGNATURE for part in foreign)
+        for part in foreign:
+            part.mistake = "signature_2016" if signed else "other_edition"
+        return theirs
+    kept = _PLATFORM_BODIES[edition.name]
+    return read_bodies(reader, begin, lambda type_id: body_choices(edition, type_id), kept)
+
+
+def _straight(reader: Reader, begin: int, edition: Edition, cut: bool) -> Reading:
+    """Body behind body by the right tables; gives up at the first thing that is wrong, `cut`: that breaks a table."""
     parts: list[Part] = []
     at = begin
     while at < len(reader.data):
-        found = choices(reader.data[at])
+        type_id = reader.data[at]
+        layout = edition.body(type_id)
         try:
-            part = reader.part(reader.data[at], found[0].layout, at, at + 1) if found else None
-        except BrokenError:
-            part = None
-        if part is None or part.cost():
+            if layout is None:
+                raise BrokenError(at, "7.2.2", "unknown_type", f"{type_id:02X}")
+            part = reader.part(type_id, layout, at, at + 1)
+        except BrokenError as fault:
+            parts.append(Part(at, len(reader.data), type_id, None, fault=fault))
+            return Reading(parts, UNREAD)
+        if part.cost() and not cut:
             return Reading(parts, UNREAD)
         parts.append(part)
         at = part.end
@@ -143,14 +162,14 @@ def _diagnose_unit(data: bytes, edition: Edition, frame: Frame) -> list[Finding]
         if size < TIME_SIZE:
             return [_ends(BrokenError(HEADER_SIZE, "6.4", "ends", "time"), frame)] if frame.whole else []
         findings += _time(data, HEADER_SIZE)
-    reader = Reader(data, budget=_BUDGET)
-    reading = _read(reader, edition)
+    reader = Reader(data, _BUDGET)
+    reading = _read(reader, edition, cut=not frame.whole)
     if reading is None:
         if row.layout is None and not row.reports and size:
             findings.append(Finding(HEADER_SIZE, row.clause, "unit_not_empty", "", POSSIBLE, {"count": size}))
         return findings
-    if reading.cost > 2 * VARIANT:
-        backwards = _read(Reader(data, "little", reader.budget), edition, strict=True)
+    if reading.cost > 2 * VARIANT and frame.whole:
+        backwards = _read(Reader(data, reader.budget, "little"), edition, strict=True)
         first = _first_number(backwards) if backwards is not None and backwards.cost == 0 else None
         if first is not None:
             values = {"field": first[1]}
@@ -246,20 +265,23 @@ def _order_of_bodies(reading: Reading) -> Iterator[Finding]:
 
 def _lost_byte(raw: bytes, edition: Edition) -> Finding | None:
     """The place where one byte, the one that the check code asks for, makes a perfect packet; None if there is none."""
-    size = int.from_bytes(raw[22:24], "big")
-    in_header = int.from_bytes(raw[21:23], "big") == len(raw) - HEADER_SIZE
-    if size != len(raw) - HEADER_SIZE and not in_header:
+    there = len(raw) - HEADER_SIZE  # of data unit, with the lost byte
+    size = there.to_bytes(2, "big") if there < 65536 else b""
+    in_unit = raw[22:24] == size
+    if not in_unit and raw[21:23] != size and raw[22] not in size:
         return None
     lost = bytes((bcc(raw[2:]),))
     budget = _BUDGET // 2
     places = []
     # From the end on, where most of the packet is already known to be wrong.
-    for at in range(len(raw) if not in_header else 22, 1 if in_header else HEADER_SIZE, -1):
+    for at in range(len(raw), HEADER_SIZE - 1, -1) if in_unit else range(HEADER_SIZE, 1, -1):
         whole = raw[:at] + lost + raw[at:]
-        budget -= 12 + len(whole) // 40
+        reader = Reader(whole[:-1], budget)
+        fits = whole[22:24] == size and whole[21] == PLAIN and _fits(reader.data, edition, reader)
+        budget = reader.budget - 4 - len(raw) // 1000
         if budget < 0:
             break
-        if _fits(whole[:-1], edition) and whole[21] == PLAIN:
+        if fits:
             places.append(at)
         elif places:
             break

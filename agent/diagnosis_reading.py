@@ -20,6 +20,7 @@ VARIANT = 4  # a table with a known mistake,
 TO_THE_END = 7  # the same where the body swallows everything behind it,
 KEPT = 6  # a body of a type that may be sent but has no layout,
 UNREAD = 30  # bytes that fit nothing
+_NEAR = 2048  # bytes in which the end of a body without length is looked for
 _FORMS = {1: "B", 2: "H", 4: "I"}
 _IDENTIFIER = Field("id", 1, lo=1, hi=0xFE, sentinel=False)
 
@@ -79,7 +80,7 @@ class Part:
 class Reader:
     """Reads rows at an offset of `data`; `order` is "big" as the standard has it, or "little"."""
 
-    def __init__(self, data: bytes, order: str = "big", budget: int = 400_000) -> None:
+    def __init__(self, data: bytes, budget: int, order: str = "big") -> None:
         self.data = data
         self.order = order
         self.budget = budget  # numbers
@@ -91,7 +92,8 @@ class Reader:
         self._layout(part, layout, layout.clause)
         return part
 
-    def _spend(self, numbers: int) -> None:
+    def spend(self, numbers: int) -> None:
+        """Count work; BudgetError when there was too much of it."""
         self.budget -= numbers
         if self.budget < 0:
             raise BudgetError
@@ -103,7 +105,7 @@ class Reader:
         end = part.end + count * row.size
         if end > len(self.data):
             raise BrokenError(part.end, clause, "ends", row.name)
-        self._spend(1 + count // 16)
+        self.spend(2 + count // 8)
         raws = unpack_from(f"{self._mark}{count}{_FORMS[row.size]}", self.data, part.end)
         part.leaves.append(Leaf(row, table, clause, part.end, raws))
         part.end = end
@@ -112,7 +114,7 @@ class Reader:
     def _skip(self, part: Part, size: int, name: str, clause: str) -> None:
         if part.end + size > len(self.data):
             raise BrokenError(part.end, clause, "ends", name)
-        self._spend(1)
+        self.spend(1)
         part.end += size
 
     def _layout(self, part: Part, layout: Layout, clause: str) -> None:
@@ -213,6 +215,7 @@ def read_bodies(reader: Reader, begin: int, choices: Callable[[int], list[Choice
     A shortest path: the places where a body may begin are its nodes.
     """
     end = len(reader.data)
+    known = frozenset(number for number in range(256) if choices(number))
     best: dict[int, tuple[int, Part | None]] = {begin: (0, None)}
     due = [(0, begin)]
     while due:
@@ -221,7 +224,7 @@ def read_bodies(reader: Reader, begin: int, choices: Callable[[int], list[Choice
             break
         if cost > best[offset][0]:
             continue
-        for extra, part in _ways(reader, offset, choices, kept):
+        for extra, part in _ways(reader, offset, choices, kept, known):
             total = cost + extra
             if part.end not in best or total < best[part.end][0]:
                 best[part.end] = (total, part)
@@ -234,7 +237,9 @@ def read_bodies(reader: Reader, begin: int, choices: Callable[[int], list[Choice
     return Reading(parts[::-1], best[end][0])
 
 
-def _ways(reader: Reader, offset: int, choices: Callable[[int], list[Choice]], kept: range) -> list[tuple[int, Part]]:
+def _ways(
+    reader: Reader, offset: int, choices: Callable[[int], list[Choice]], kept: range, known: frozenset[int]
+) -> list[tuple[int, Part]]:
     data = reader.data
     type_id, end = data[offset], len(data)
     ways = []
@@ -247,8 +252,9 @@ def _ways(reader: Reader, offset: int, choices: Callable[[int], list[Choice]], k
             continue
         ways.append((part.cost() + (VARIANT if choice.mistake else 0), part))
     if type_id >= 0x80 and type_id != 0xFF:
-        known = bytes(number for number in range(256) if choices(number))
-        places = [at for at in range(offset + 2, min(end, offset + 4096)) if data[at] in known]
+        stop = min(end, offset + _NEAR)
+        places = [at for at in range(offset + 2, stop) if data[at] in known]
+        reader.spend(_NEAR // 16 + len(places))
         ways += [(VARIANT + 1, Part(offset, at, type_id, None, "no_length")) for at in places]
         ways.append((TO_THE_END, Part(offset, end, type_id, None, "no_length")))
     if fault is None and not ways:
