@@ -87,10 +87,11 @@ def test_explain_shows_both_names_and_the_fault() -> None:
     assert "check code 18 is wrong, 17 is right" in explained.stderr
 
 
-def test_explain_json_is_a_list_a_packet() -> None:
+def test_explain_json_is_an_object_a_packet() -> None:
     explained = tbox("explain", "--json", given="\n".join(HEXES[:3]))
     packets = [json.loads(line) for line in explained.stdout.splitlines()]
-    assert ["".join(row["bytes"] for row in rows).upper() for rows in packets] == HEXES[:3]
+    assert ["".join(row["bytes"] for row in packet["rows"]).upper() for packet in packets] == HEXES[:3]
+    assert [packet["findings"] for packet in packets] == [[], [], []]
 
 
 def test_language_is_that_of_the_locale_unless_given() -> None:
