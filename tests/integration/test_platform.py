@@ -5,6 +5,7 @@ import json
 import logging
 import socket
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -39,6 +40,9 @@ class StandingClock:
 
     def wall_ms(self) -> int:
         return epoch_of(bytes.fromhex("19030E091B01")) * 1000
+
+    def now(self) -> int:
+        return time.monotonic_ns() // 1_000_000
 
     def real_s(self, ms: int) -> float:
         return ms / 1000

@@ -119,12 +119,6 @@ def test_every_third_report_gets_an_error_also_where_good_ones_get_none() -> Non
     assert [reply[3] if reply else None for reply in replies] == [None, None, ERROR, None, None, ERROR]
 
 
-def test_an_edition_not_known_here_is_answered_in_its_own_dress() -> None:
-    reply = answer(POLICIES["annex-b"], arrived(remade(REALTIME, start=b"$$")), 1)
-    assert reply is not None
-    assert (reply[:2], reply[3], len(reply)) == (b"$$", ERROR, 25)
-
-
 def test_an_encrypted_report_is_answered_plain() -> None:
     reply = Packet(answer(POLICIES["each"], arrived(remade(REALTIME, encryption=3)), 1) or b"")
     assert (reply.response, reply.encryption, reply.unit) == (ERROR, 1, b"")

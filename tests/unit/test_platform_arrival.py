@@ -53,7 +53,7 @@ def test_lateness_is_wall_time_beyond_the_collection_time() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"start": b"$$"}, "edition"),
+        ({"start": b"$$"}, "follow no layout"),
         ({"command": 0x0C}, "no such command"),
         ({"encryption": 3}, "encrypted"),
         ({"unit": b"\x19\x0d\x0e\x09\x1a\x35\x01"}, "impossible time"),
