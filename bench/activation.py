@@ -30,7 +30,7 @@ class Activations:
         self._received = received
         self._checker = checker
         for chip_id, vin in received.read("SELECT chip_id, vin FROM activations"):
-            registry.activated[str(chip_id).encode("latin-1")] = str(vin).encode("latin-1")
+            registry.activated[chip_id.encode("latin-1")] = vin.encode("latin-1")
 
     def judge(self, arrival: Arrival) -> tuple[int, int]:
         """Status and information of the answer to a well-formed activation; ReceivedError when it cannot be kept."""

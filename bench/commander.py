@@ -32,7 +32,7 @@ class Commander:
         self._send: Callable[[bytes, bytes], None] | None = None
         self._failed: Callable[[ReceivedError], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._last = int(str(received.read("SELECT coalesce(max(id), 0) FROM orders")[0][0]))
+        self._last = int(received.read("SELECT coalesce(max(id), 0) FROM orders")[0][0])
 
     def start(self, send: Callable[[bytes, bytes], None], failed: Callable[[ReceivedError], None]) -> None:
         """`send(vin, packet)` reaches a vehicle that is logged in; `failed` is told when the file fails."""

@@ -7,6 +7,7 @@ when it is opened, its packets stay as they are.
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from agent.errors import AgentError
 from bench.arrival import Arrival
@@ -31,7 +32,7 @@ CREATE TABLE packets (
     raw BLOB NOT NULL
 );
 """
-_UPGRADE = f"""
+_UPGRADE = """
 BEGIN;
 ALTER TABLE packets ADD COLUMN content BLOB;  -- digest of a report's plain unit without signature; NULL: take it from raw
 CREATE TABLE orders (
@@ -62,7 +63,12 @@ CREATE TABLE forward_state (        -- cursor: every packet up to this id is dea
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 );
-PRAGMA user_version = {SCHEMA_VERSION};
+CREATE VIEW forwardable AS          -- what goes up; a packet that was answered with an error comes again by itself
+    SELECT id, raw, received_ms FROM packets
+    WHERE command IN ('vehicle_login', 'realtime', 'reissue', 'vehicle_logout')
+        AND response = 254 AND fault IS NULL AND (answer IS NULL OR answer = 1);
+CREATE VIEW unforwarded AS SELECT * FROM forwardable WHERE id NOT IN (SELECT packet FROM forwarded);
+PRAGMA user_version = 2;
 COMMIT;
 """
 _INSERT = """
@@ -129,7 +135,7 @@ class Received:
         except sqlite3.Error as error:
             raise ReceivedError(self.path, error) from error
 
-    def read(self, query: str, *values: object) -> list[tuple[object, ...]]:
+    def read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """All rows of a query; ReceivedError when it fails."""
         try:
             return self._db.execute(query, values).fetchall()
