@@ -18,7 +18,7 @@ from agent import __version__
 from agent.errors import AgentError, ConfigError
 from agent.labels import LANGUAGES, language
 
-COMMANDS = ("init", "check", "run", "replay", "decode", "encode", "explain", "fields", "outbox")
+COMMANDS = ("init", "check", "run", "replay", "decode", "encode", "explain", "fields", "outbox", "identity")
 LEVELS = ("debug", "info", "warning", "error")
 BROKEN_PIPE = 141  # as a shell sees a program that SIGPIPE ended
 INTERRUPTED = 130

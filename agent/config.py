@@ -6,6 +6,7 @@
 [report]    interval_s
 [outbox]    path, keep_days, max_mb, reissue_days
 [log]       level
+[security]  encryption, sign, private_key, ...: agent/security.py
 """
 
 import difflib
@@ -18,6 +19,7 @@ from msgspec import Meta
 
 from agent.core.editions import EDITIONS
 from agent.errors import ConfigError
+from agent.security import Security, security_faults
 
 VIN_LETTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"  # GB 16735: no I, O, Q
 _VIN_VALUES = dict(zip("0123456789ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "012345678912345678123457923456789"), strict=True))
@@ -98,6 +100,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     report: Report = Report()
     outbox: Outbox = Outbox()
     log: Log = Log()
+    security: Security = Security()
     folder: str = "."
 
     def path(self, name: str) -> Path:
@@ -134,6 +137,7 @@ def load_config(path: str | Path) -> Config:
     config = _convert(table, Config, "", faults)
     if isinstance(table.get("vehicle"), dict):
         _check_vehicle(table["vehicle"], faults)
+        faults += security_faults(table.get("security"), table["vehicle"].get("edition", "2016"))
     _check_buses(table.get("can"), faults)
     if faults:
         raise ConfigError(str(path), faults)

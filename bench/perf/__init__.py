@@ -22,6 +22,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "decode": ("codec",),
     "append": ("append",),
     "fsync": ("fsync",),
+    "signature": ("signature",),
     "start": ("start",),
     "replay": ("replay", "replay_frames"),
     "drain": ("drain",),

@@ -19,7 +19,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, 
 LAYERS = {
     "core": 0,
     "errors": 1,
-    **dict.fromkeys(("clock", "labels", "progress", "remarks"), 2),
+    **dict.fromkeys(("clock", "labels", "progress", "remarks", "security"), 2),
     **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "health", "packetjson"), 3),
     **dict.fromkeys(("collect", "coverage", "explain", "replay", "uplink"), 4),
     "app": 5,
@@ -28,6 +28,7 @@ LAYERS = {
 # Modules that are a part of an area without carrying its name, by how their names begin.
 PART_OF = {
     "mapping": "signalmap",
+    "crypto": "seal",
     "canlog": "canbus",
     "json": "packetjson",
     "hexinput": "packetjson",
