@@ -46,6 +46,9 @@ class Counters:
 class Seals(Opener, Checker, Protocol):
     """What knows the keys of the vehicles."""
 
+    def heard(self, arrival: Arrival) -> None:
+        """An answer came, before anything behind it is opened: a new key may hold from here on."""
+
 
 class Host(Protocol):
     """What a link needs of its platform."""

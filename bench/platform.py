@@ -166,6 +166,8 @@ class Platform:
             counters.faulty += 1
         elif arrival.packet.response == COMMAND:
             refusal = self._receive(link, arrival)
+        elif self.seals is not None:
+            self.seals.heard(arrival)
         reply = answer(policy, arrival, counters.reports, refusal, link.guest.client is not None)
         if arrival.command == ACTIVATION and reply is not None and arrival.fault is None:
             reply = self._activate(arrival)

@@ -38,23 +38,15 @@ class Decision:
 
 
 class Registry:
-    """Registered terminals by VIN and by chip, and those that are activated; an open one takes every chip as registered.
+    """Registered terminals by VIN and by chip, and those that are activated."""
 
-    An open registry has nothing to compare with, so it takes the key that comes with a chip, and keeps it from then on.
-    """
-
-    def __init__(self, entries: Iterable[Entry] = (), *, is_open: bool = False) -> None:
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.by_vin: dict[bytes, Entry] = {}
         self.by_chip: dict[bytes, Entry] = {}
         self.activated: dict[bytes, bytes] = {}  # chip id: VIN
-        self._is_open = is_open
         for entry in entries:
-            self.add(entry)
-
-    def add(self, entry: Entry) -> None:
-        """Register a terminal."""
-        self.by_vin[entry.vin] = entry
-        self.by_chip[entry.chip_id] = entry
+            self.by_vin[entry.vin] = entry
+            self.by_chip[entry.chip_id] = entry
 
     def decide(self, values: dict[str, Any], vin: bytes) -> Decision:
         """Judge the rows of an activation (09) under unique id `vin`, but for its signature."""
@@ -68,8 +60,6 @@ class Registry:
             return Decision(FAILED, ALREADY_ACTIVATED, "the chip is activated already")
         if own in self.activated.values() or (registered is not None and registered.chip_id != chip_id):
             return Decision(FAILED, DUPLICATE, "the VIN belongs to another chip")
-        if entry is None and self._is_open:
-            entry = Entry(own, b"", chip_id, values["algorithm"], bytes(values["public_key"]))
         if entry is None:
             return Decision(FAILED, NOTHING, "the chip is not registered")
         if entry.vin != own:
@@ -80,7 +70,6 @@ class Registry:
 
     def activate(self, entry: Entry) -> None:
         """The activation stands."""
-        self.add(entry)
         self.activated[entry.chip_id] = entry.vin
 
 
