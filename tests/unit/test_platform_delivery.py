@@ -234,3 +234,15 @@ def test_an_error_answer_calls_for_the_report_again(db: Path) -> None:
     keep(db, [Sent(1, REISSUE, 60_000)])
     (delivery,) = verdict(db).deliveries
     assert (delivery.ok, delivery.repeats, delivery.reissued) == (True, 0, 1)
+
+
+def test_a_signed_report_sent_again_is_a_repeat_though_its_signature_is_another(db: Path) -> None:
+    received = Received(db)
+    unit = time_bytes(FIRST) + b"\x04\x03\xe8"
+    for link, filling in ((1, b"\x11"), (2, b"\x22")):
+        signature = b"\xff\x01\x00\x20" + filling * 32 + b"\x00\x20" + filling * 32
+        raw = build_packet(b"$$", REALTIME if link == 1 else REISSUE, COMMAND, VIN.encode(), 1, unit + signature)
+        received.add([(inspect(raw, link, FIRST * 1000, 0), None)])
+    received.close()
+    (delivery,) = verdict(db).deliveries
+    assert (delivery.ok, delivery.live, delivery.repeats, delivery.conflicts) == (True, 1, 1, 0)
