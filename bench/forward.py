@@ -177,6 +177,7 @@ class Forwarder:
             return
         newest = self._fresh[0] if self._fresh else self._seen + 1
         busy = upward.busy()
+        self._behind = max(self._behind, self._cursor)  # the ledger knows nothing of what lies before the cursor
         for stored in self._read(_PENDING, self._behind, upward.room() + len(list(busy))):
             if stored.id >= newest or not upward.room():
                 break
