@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from agent.core.dataunit import TIME_SIZE
 from agent.core.packet import COMMAND, MAX_DATA_UNIT, PLAIN, STARTS, SUCCESS, build_packet, has_time_bytes, time_bytes
-from bench.arrival import ERROR, VIN_DUPLICATE, Arrival, known_flag
+from bench.arrival import DECRYPTION_ERROR, ERROR, VIN_DUPLICATE, Arrival, known_flag
 
 REFUSALS = (ERROR, VIN_DUPLICATE)
+ERRORS = tuple(range(ERROR, DECRYPTION_ERROR + 1))
 
 LOGIN = "vehicle_login"
 LOGOUT = "vehicle_logout"
@@ -58,6 +59,7 @@ class Policy:
     close_mid_packet: int = 0  # half an answer to the N-th packet, then the link closes
     refuse_login: int = 0  # response flag for every vehicle login
     error_every: int = 0  # every N-th good report is answered with an error
+    error_flag: int = ERROR  # which one, where the edition has it
     no_read: bool = False  # links are accepted and never read
     drop_after: int = 0  # the link breaks when N packets have been read, the N-th unanswered
     unasked: bool = False  # behind each answer another one, to a report that was never sent
@@ -103,7 +105,7 @@ def answer(
     elif arrival.command == LOGIN and policy.refuse_login:
         flag = policy.refuse_login
     elif kind == REPORT and policy.error_every and number % policy.error_every == 0:
-        kind, flag = FAULTY, ERROR
+        kind, flag = FAULTY, known_flag(arrival.edition, policy.error_flag)
     if kind in policy.answered or (on_platform_link and policy.answered):
         return build_answer(policy, arrival, flag)
     return None

@@ -138,6 +138,7 @@ def policy(args: argparse.Namespace) -> Policy:
         close_mid_packet=args.close_mid_packet,
         refuse_login=args.refuse_login,
         error_every=args.error_every,
+        error_flag=args.error_flag,
         no_read=args.no_read,
         drop_after=args.drop_after,
         unasked=args.unasked,

@@ -7,7 +7,7 @@ import logging
 import sys
 
 from agent.errors import AgentError, ConfigError
-from bench.answers import POLICIES, REFUSALS
+from bench.answers import ERRORS, POLICIES, REFUSALS
 
 NAME = "platform"
 HELP = "a GB/T 32960 platform: listen, examine, answer by policy, keep what came in"
@@ -70,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="answer logins with 02 (error) or 03 (VIN duplicate)",
     )
     add("--error-every", type=_count, default=0, metavar="N", help="answer every N-th good report with an error")
+    add("--error-flag", type=_error, default=2, metavar="FLAG", help="which error, 02 to 07 (default 02)")
     add("--no-read", action="store_true", help="accept links and never read them")
     add("--drop-after", type=_count, default=0, metavar="N", help="break a link after its packet N, without an answer")
     add("--unasked", action="store_true", help="behind each answer one to a report that was never sent")
@@ -157,6 +158,13 @@ def _flag(text: str) -> int:
     flag = int(text, 16)
     if flag not in REFUSALS:
         raise argparse.ArgumentTypeError(f"{text} is not 02 (error) or 03 (VIN duplicate)")
+    return flag
+
+
+def _error(text: str) -> int:
+    flag = int(text, 16)
+    if flag not in ERRORS:
+        raise argparse.ArgumentTypeError(f"{text} is not in 02..07")
     return flag
 
 

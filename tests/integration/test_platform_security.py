@@ -1,11 +1,16 @@
 """Signed and encrypted vehicles on real sockets, with real keys; the terminal's side is the terminal's own seal."""
 
+import json
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from platform_parts import Bench, Peer, StandingClock, bench, scene
+from platform_parts import PATIENCE_S, Bench, Peer, StandingClock, bench, scene
 from security_parts import DATA_KEY, a_key, make_seal
 
 from agent.core.dataunit import DataUnit, decode_data_unit, encode_data_unit
@@ -22,6 +27,7 @@ from bench.received import Received
 from bench.registry import Entry, Registry
 from bench.vault import KEY_FAULTS, KeyExchange, Sealed, Vault
 
+ROOT = Path(__file__).resolve().parents[2]
 VIN = b"LGBTEST0000000017"
 WALL_S = StandingClock().wall_ms() // 1000
 TIME = time_bytes(WALL_S)
@@ -215,3 +221,42 @@ def test_commands_go_out_encrypted_where_that_is_asked_for(tmp_path: Path) -> No
         assert seal.unseal(query.encryption, query.unit)[6:] == b"\x01\x02"
 
     played(tmp_path, parts, test)
+
+
+def test_the_record_of_a_terminal_is_a_line_of_the_registry(tmp_path: Path) -> None:
+    """`tbox identity --json` of a terminal, then `tbox-bench platform` with its record and its [security] options."""
+    seal = make_seal(tmp_path, a_key("sm2"), sign="sm2", activation=True)
+    config = tmp_path / "tbox.toml"
+    config.write_text(
+        f'[vehicle]\nvin = "{VIN.decode()}"\niccid = "89860012345678901234"\nedition = "2025"\nmapping = "none.toml"\n'
+        '[platform]\nhost = "127.0.0.1"\n[[can]]\nname = "a"\ninterface = "virtual"\nchannel = "a"\n'
+        '[security]\nsign = "sm2"\nactivation = true\nprivate_key = "private.pem"\nchip_id = "CHIP00012"\n'
+    )
+    run = [sys.executable, "-m"]
+    record = subprocess.run(
+        [*run, "agent.cli", "identity", "--json", "-c", config], capture_output=True, cwd=ROOT, check=False
+    )
+    assert record.returncode == 0, record.stderr
+    (tmp_path / "registry.jsonl").write_bytes(record.stdout)
+    options = ["--port", "0", "--json", "--db", tmp_path / "p.sqlite", "--security", config]
+    options += ["--registry", tmp_path / "registry.jsonl"]
+    platform = [*run, "bench.cli", "platform", *options]
+    with subprocess.Popen(platform, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
+        assert process.stdout is not None
+        port = json.loads(process.stdout.readline())["listening"][1]
+        values = seal.activation(WALL_S, VIN)
+        activation = build_packet(b"$$", 9, COMMAND, VIN, 1, encode_data_unit(EDITION, 9, DataUnit(TIME, values)))
+        unsigned = build_packet(b"$$", 2, COMMAND, VIN, 1, ENGINE)
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as link, link.makefile("rb") as answers:
+            link.sendall(activation + LOGIN + sealed(seal, 2, ENGINE) + unsigned)
+            assert answers.read(27)[24:26] == b"\x01\x00"
+            assert answers.read(31)[2:4] == b"\x01\x01"
+            assert answers.read(31)[2:4] == b"\x02\x05"  # of the unsigned one: the signed one is good
+        process.send_signal(signal.SIGINT)
+        lines = [json.loads(line) for line in process.stdout]
+    assert [(line["command"], line["answer"]) for line in lines] == [
+        ("activation", COMMAND),
+        ("vehicle_login", 1),
+        ("realtime", None),
+        ("realtime", 5),
+    ]

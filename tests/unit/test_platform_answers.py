@@ -225,3 +225,10 @@ def test_an_answer_nobody_waits_for_stands_behind_the_right_one() -> None:
 def test_the_platforms_clock_can_be_wrong(offset: int, year: int) -> None:
     request = remade(VECTORS["W6 heartbeat"], command=0x08)
     assert Packet(faulty(request, clock_offset_s=offset)).unit[0] == year
+
+
+@pytest.mark.parametrize("flag", [2, 4, 5, 7])
+def test_the_error_of_every_nth_report_can_be_chosen_where_the_edition_has_it(flag: int) -> None:
+    policy = replace(POLICIES["annex-b"], error_every=1, error_flag=flag)
+    replies = [answer(policy, arrived(raw), 1) or b"" for raw in (report_2025(), REALTIME)]
+    assert [reply[3] for reply in replies] == [flag, ERROR]
