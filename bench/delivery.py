@@ -15,10 +15,11 @@ from rich.table import Table
 
 from agent.beijing import BEIJING
 from agent.core.packet import COMMAND, SUCCESS, Packet
+from bench.arrival import content_of
 from bench.received import ReceivedError, connect
 
 _REPORTS = """
-SELECT collected_at, part, body_types, next_part, command, link, answer, received_ms, raw FROM packets
+SELECT collected_at, part, body_types, next_part, command, link, answer, received_ms, raw, content FROM packets
 WHERE vin = ? AND response = ? AND fault IS NULL AND command IN ('realtime', 'reissue')
 ORDER BY collected_at, part, body_types, id
 """
@@ -33,10 +34,10 @@ class Delivery:
     """How the reports of one vehicle arrived.
 
     A report is a key (VIN, collected_at, part, body types). `lost` names each missing one as (collected_at, first cell of
-    the part). Repeats are byte-identical packets of a key beyond the first that was not answered with an error; they are
-    in order only behind a broken link, so `needless` counts those on a link that already had it. `mismarked`: realtime
-    packets that came more than a period after their collection time, or not as the first of their key. `refused`: reports
-    that only ever got error answers. Times in ms.
+    the part). Repeats are packets of a key, of the same plain content, beyond the first that was not answered with an error;
+    they are in order only behind a broken link, so `needless` counts those on a link that already had it. `mismarked`:
+    realtime packets that came more than a period after their collection time, or not as the first of their key. `refused`:
+    reports that only ever got error answers. Times in ms.
     """
 
     vin: str
@@ -168,6 +169,11 @@ class _Report:
     answer: int | None
     received_ms: int
     raw: bytes
+    content: bytes | None
+
+    def digest(self) -> bytes:
+        """What it says, whatever it was sealed with: a signature is another one each time."""
+        return self.content or content_of(Packet(self.raw).unit)
 
     def key(self) -> tuple[int, int, str]:
         return self.collected_at, self.part, self.body_types
@@ -213,7 +219,7 @@ def _count(db: sqlite3.Connection, query: str, vin: str) -> int:
 
 def _judge_copies(result: Delivery, copies: list[_Report], period_s: int, repeats_by_link: Counter[int]) -> None:
     """Count what the packets of one key, in order of arrival, say."""
-    if len({Packet(copy.raw).unit for copy in copies}) > 1:
+    if len(copies) > 1 and len({copy.digest() for copy in copies}) > 1:
         result.conflicts += 1
     for position, copy in enumerate(copies):
         late = copy.received_ms > (copy.collected_at + period_s) * 1000

@@ -4,22 +4,10 @@ import argparse
 import asyncio
 import json
 import logging
-import os
-import signal
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from agent.beijing import BEIJING
-from agent.core.editions import BY_START
 from agent.errors import AgentError, ConfigError
-from bench.answers import POLICIES, REFUSALS, Policy
-
-if TYPE_CHECKING:
-    from bench.arrival import Arrival
-    from bench.platform import OnPacket
+from bench.answers import ERRORS, POLICIES, REFUSALS
 
 NAME = "platform"
 HELP = "a GB/T 32960 platform: listen, examine, answer by policy, keep what came in"
@@ -27,8 +15,23 @@ DEFAULT_PORT = 32960
 DEFAULT_DB = "platform.sqlite"
 POLICY_TEXT = (
     "annex-b: answer all but good reports. each: answer every packet with its time. long: answer every packet with the"
-    " platform's time and the rest of the unit. empty: answer every packet without a unit. silent: never answer."
+    " platform's time and the rest of the unit, where its edition has that. echo: the same in both editions. empty: answer"
+    " every packet without a unit. silent: never answer."
     " The options below it are faults."
+)
+ACCESS_TEXT = (
+    "A login is answered 03 (VIN duplicate) for the ICCID of another terminal, 04 (VIN unknown) for a vehicle that is not"
+    " registered; an edition without that flag is not answered."
+)
+COMMANDS_TEXT = (
+    "A JSON line is a packet as tbox encode reads it; what is left out is filled in: edition, response, vin (every vehicle),"
+    ' collected_at. "on": "login" or "report" says what it waits for, "after_s" how long after that. One command at a time'
+    " is under way to a vehicle. Without an answer it goes out again, at most three times."
+)
+KEYS_TEXT = "What comes signed is checked with the public key of the registry; what is not signed right is answered 05."
+FORWARD_TEXT = (
+    "Logins, reports and logouts of vehicles go up as they came. Proof is the answer; what could not be sent goes up later,"
+    " from the file, over restarts."
 )
 IDLE_S = 180  # three heartbeat periods of a terminal left at its defaults
 
@@ -67,8 +70,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="answer logins with 02 (error) or 03 (VIN duplicate)",
     )
     add("--error-every", type=_count, default=0, metavar="N", help="answer every N-th good report with an error")
+    add("--error-flag", type=_error, default=2, metavar="FLAG", help="which error, 02 to 07 (default 02)")
     add("--no-read", action="store_true", help="accept links and never read them")
     add("--drop-after", type=_count, default=0, metavar="N", help="break a link after its packet N, without an answer")
+    add("--unasked", action="store_true", help="behind each answer one to a report that was never sent")
+    add("--wrong-vin", action="store_true", help="answer with the VIN of another vehicle")
+    add("--wrong-edition", action="store_true", help="answer with the start mark of the other edition")
+    add("--huge", action="store_true", help="answer with a data unit of 65,531 bytes FF")
+    add("--clock-offset", type=int, default=0, metavar="S", help="the platform's clock is wrong by S seconds")
+    _add_access(parser)
+    _add_commands(parser)
+    _add_keys(parser)
+    _add_forwarding(parser)
     add = parser.add_argument_group("output").add_argument
     add("--json", action="store_true", help="JSON lines; the packet itself in hex")
     add("--quiet", action="store_true", help="no line for each packet")
@@ -80,11 +93,101 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--expected", metavar="FILE", help="collection times that must be there, a Unix second a line")
 
 
+def _add_access(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("who may come in", ACCESS_TEXT).add_argument
+    add("--vins", metavar="FILE", help="registered vehicles, a VIN a line (default: those of --registry, else all)")
+    add("--registry", metavar="FILE", help="registered terminals, JSON lines as tbox identity --json prints them")
+    add(
+        "--login",
+        type=_login,
+        metavar="USER:PASSWORD",
+        help="demand platform login (05) for several vehicles on a link",
+    )
+    add(
+        "--refuse-duplicates",
+        action="store_true",
+        help="a vehicle that is logged in elsewhere is answered 03 (default: its old link is closed)",
+    )
+
+
+def _add_commands(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("commands to the vehicles", COMMANDS_TEXT).add_argument
+    add("--send", metavar="FILE|-", help="commands as JSON lines; -: standard input, played as they come")
+    add(
+        "--ask",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="'query 1 2 3', 'set 2=5', 'control 5': to every vehicle after its login; may be given again",
+    )
+    add(
+        "--answer-timeout",
+        type=_seconds,
+        default=60,
+        metavar="S",
+        help="send again what is not answered in S seconds; controls: 60 (default %(default)s)",
+    )
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("keys", KEYS_TEXT).add_argument
+    add("--security", metavar="FILE", help="TOML with the [security] options of the terminals")
+    add("--private-key", metavar="FILE", help="opens what comes encrypted with RSA or SM2 (PEM)")
+    add("--data-key", metavar="FILE", help="opens what comes encrypted with AES or SM4 (32 hex digits)")
+    add("--key-exchange", choices=("aes", "sm4"), help="give every vehicle a new data key (0B) after its login")
+    add("--key-fault", choices=("expired", "early", "short"), default="", help="what is wrong with that key")
+    add("--encrypt-commands", action="store_true", help="commands of --send and --ask go out encrypted")
+
+
+def _add_forwarding(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("forwarding", FORWARD_TEXT).add_argument
+    add("--forward", type=_address, metavar="HOST:PORT", help="send what comes to the platform above")
+    add("--as", dest="as_client", type=_login, metavar="USER:PASSWORD", help="who logs in there (05)")
+    add("--unique-id", type=_unique_id, default=b"TBOXBENCHPLATFORM", metavar="ID", help="17 characters of the login")
+    add("--forward-edition", choices=("2016", "2025"), default="2016", help="of the login (default %(default)s)")
+    add(
+        "--forward-late",
+        type=_seconds,
+        default=10,
+        metavar="S",
+        help="a report that waited longer goes up as reissue (default %(default)s)",
+    )
+
+
 def _flag(text: str) -> int:
     flag = int(text, 16)
     if flag not in REFUSALS:
         raise argparse.ArgumentTypeError(f"{text} is not 02 (error) or 03 (VIN duplicate)")
     return flag
+
+
+def _error(text: str) -> int:
+    flag = int(text, 16)
+    if flag not in ERRORS:
+        raise argparse.ArgumentTypeError(f"{text} is not in 02..07")
+    return flag
+
+
+def _login(text: str) -> tuple[bytes, bytes]:
+    from bench.access import read_login
+
+    try:
+        return read_login(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 1 <= int(port) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not HOST:PORT with a port in 1..65535")
+    return host.strip("[]"), int(port)
+
+
+def _unique_id(text: str) -> bytes:
+    if len(text) != 17 or not text.isascii():
+        raise argparse.ArgumentTypeError(f"{text} has {len(text)} characters, 17 are needed")
+    return text.encode()
 
 
 def _port(text: str) -> int:
@@ -122,7 +225,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.verdict is not None:
             return _judge(args)
-        return asyncio.run(_serve(args))
+        from bench.platformrun import serve
+
+        return asyncio.run(serve(args))
     except AgentError as error:
         print(f"tbox-bench platform: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
@@ -147,109 +252,3 @@ def _expected(path: str | None) -> list[int] | None:
             return [int(line) for line in file if line.strip()]
     except (OSError, ValueError) as error:
         raise AgentError(f"expected collection times {path}: {error}") from error
-
-
-def _policy(args: argparse.Namespace) -> Policy:
-    return replace(
-        POLICIES[args.policy],
-        late_s=args.late,
-        rubbish=args.rubbish,
-        close_mid_packet=args.close_mid_packet,
-        refuse_login=args.refuse_login,
-        error_every=args.error_every,
-        no_read=args.no_read,
-        drop_after=args.drop_after,
-    )
-
-
-async def _serve(args: argparse.Namespace) -> int:
-    from agent.clock import Clock
-    from bench.platform import Platform
-    from bench.received import Received
-
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    received = Received(args.db)
-    try:
-        on_packet = None if args.quiet else _printer(_as_json if args.json else _liner(args.full_vin), stop)
-        clock = Clock(args.speed, args.epoch)
-        platform = Platform(_policy(args), received, clock=clock, on_packet=on_packet, idle_s=args.idle)
-        port = await platform.start(args.host, args.port)
-        listening = json.dumps({"listening": [args.host, port]}) if args.json else f"listening {args.host} {port}"
-        print(listening, flush=True)
-        platform.failure.add_done_callback(lambda _: stop.set())
-        await stop.wait()
-        await platform.stop()
-    finally:
-        received.close()
-    counted = " ".join(f"{name}={count}" for name, count in asdict(platform.counters).items() if count)
-    print(f"kept in {args.db}: {counted or 'nothing came'}", file=sys.stderr)
-    if platform.failure.done():
-        raise platform.failure.result()
-    return 0
-
-
-def _printer(line: "Callable[[Arrival, int | None], str]", stop: asyncio.Event) -> "OnPacket":
-    """Print `line` of each packet; whoever closes the pipe ends the platform."""
-
-    def show(arrival: "Arrival", flag: int | None) -> None:
-        try:
-            print(line(arrival, flag), flush=True)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            stop.set()
-
-    return show
-
-
-def _liner(full_vin: bool) -> "Callable[[Arrival, int | None], str]":
-    from bench.delivery import short_vin
-
-    def line(arrival: "Arrival", flag: int | None) -> str:
-        vin = arrival.vin if full_vin else short_vin(arrival.vin)
-        response = arrival.packet.response
-        shown = arrival.command if response == 0xFE else f"{arrival.command} answer {response:02X}"
-        came = datetime.fromtimestamp(arrival.received_ms / 1000, BEIJING)
-        parts = [f"{came:%H:%M:%S}.{arrival.received_ms % 1000:03d} {vin} {shown}", f"{len(arrival.packet.raw)} B"]
-        if arrival.collected_at is not None:
-            collected = datetime.fromtimestamp(arrival.collected_at, BEIJING)
-            parts.append(f"of {collected:%Y-%m-%d %H:%M:%S}  {(arrival.late_ms or 0) / 1000:+.3f} s")
-        if arrival.body_types:
-            parts.append(f"bodies {bytes.fromhex(arrival.body_types).hex(' ')}")
-        parts.append("no answer" if flag is None else f"answer {flag:02X} {_meaning(arrival, flag)}")
-        if arrival.fault is not None:
-            parts.append(f"FAULTY {arrival.fault}")
-        return "  ".join(parts)
-
-    return line
-
-
-def _meaning(arrival: "Arrival", flag: int) -> str:
-    edition = BY_START.get(arrival.packet.start)
-    return "" if edition is None else edition.responses.get(flag, "")
-
-
-def _iso(second: int) -> str:
-    return datetime.fromtimestamp(second, BEIJING).isoformat()
-
-
-def _as_json(arrival: "Arrival", flag: int | None) -> str:
-    """One packet as a JSON line; the values inside are for `tbox decode` of `packet`."""
-    return json.dumps(
-        {
-            "received_at": datetime.fromtimestamp(arrival.received_ms / 1000, UTC).isoformat(),
-            "link": arrival.link,
-            "vin": arrival.vin,
-            "command": arrival.command,
-            "response": arrival.packet.response,
-            "collected_at": None if arrival.collected_at is None else _iso(arrival.collected_at),
-            "part": arrival.part,
-            "bodies": arrival.bodies,
-            "size_bytes": len(arrival.packet.raw),
-            "late_ms": arrival.late_ms,
-            "answer": flag,
-            "fault": arrival.fault,
-            "packet": arrival.packet.raw.hex(),
-        }
-    )

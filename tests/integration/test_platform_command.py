@@ -34,7 +34,12 @@ def platform(*args: str) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def listening(*args: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     process = subprocess.Popen(
-        [*COMMAND_LINE, "--port", "0", *args], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND_LINE, "--port", "0", *args],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         assert process.stdout is not None
@@ -143,6 +148,16 @@ def test_a_closed_pipe_ends_the_platform_quietly(tmp_path: Path) -> None:
         (["--port", "70000"], 2, "70000 is not in 0..65535"),
         (["--policy", "nice"], 2, "annex-b"),
         (["--late", "-1"], 2, "-1 is not a number of seconds"),
+        (["--ask", "set 2=900"], 2, "--ask 'set 2=900'"),
+        (["--ask", "reboot"], 2, "control ID [TEXT] is needed"),
+        (["--send", "/nowhere/script.jsonl"], 2, "/nowhere/script.jsonl: cannot be read"),
+        (["--vins", "/nowhere/vins.txt", "--db", ":memory:"], 2, "/nowhere/vins.txt: cannot be read"),
+        (["--registry", "/nowhere/registry.jsonl"], 2, "/nowhere/registry.jsonl: cannot be read"),
+        (["--login", "user"], 2, "USER:PASSWORD is needed"),
+        (["--forward", "above"], 2, "above is not HOST:PORT"),
+        (["--forward", "127.0.0.1:1", "--db", ":memory:"], 2, "--as USER:PASSWORD is missing"),
+        (["--unique-id", "short"], 2, "short has 5 characters, 17 are needed"),
+        (["--key-exchange", "aes"], 2, "need --registry, --data-key or --security"),
         (["--speed", "0", "--port", "0", "--db", ":memory:"], 2, "0.1"),
         (["--verdict", "/nowhere/absent.sqlite"], 1, "/nowhere/absent.sqlite: no such file"),
         (["--db", "/nowhere/p.sqlite", "--port", "0"], 1, "/nowhere/p.sqlite"),
@@ -154,3 +169,60 @@ def test_wrong_use_is_said_in_one_line(args: list[str], code: int, said: str) ->
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def answered(raw: bytes, flag: int) -> bytes:
+    """The short answer to a command."""
+    return build_packet(raw[:2], raw[2], flag, raw[4:21], 1, raw[24:30])
+
+
+def test_questions_and_scripts_are_answered_with_a_line_each(tmp_path: Path) -> None:
+    script = tmp_path / "script.jsonl"
+    script.write_text(json.dumps({"command": "control", "control": 2, "arguments": "", "on": "report"}) + "\n")
+    args = ["--db", str(tmp_path / "p.sqlite"), "--quiet", "--json", "--ask", "query 1", "--send", str(script)]
+    with listening(*args) as (process, port):
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as link, link.makefile("rb") as answers:
+            link.sendall(LOGIN)
+            answers.read(31)
+            query = answers.read(33)
+            values = bytes.fromhex("01 01 2710")
+            link.sendall(build_packet(b"##", 0x80, 1, LOGIN[4:21], 1, query[24:30] + values) + REALTIME)
+            control = answers.read(32)
+            link.sendall(answered(control, 2) + VECTORS["W6 heartbeat"])
+            answers.read(25)
+        lines, _ = ended(process)
+    first, second = map(json.loads, lines)
+    assert (first["order"], first["flag"], first["sends"]) == ("parameter_query", 1, 1)
+    assert first["values"]["parameters"] == [{"id": 1, "value": 10000}]
+    assert bytes.fromhex(first["packet"]) == query
+    assert (second["order"], second["flag"], second["meaning"]) == ("control", 2, "error")
+    assert 0 <= second["answer_ms"] < 1000 * PATIENCE_S
+
+
+def test_commands_from_standard_input_are_played_as_they_come(tmp_path: Path) -> None:
+    with listening("--db", str(tmp_path / "p.sqlite"), "--send", "-", "--quiet") as (process, port):
+        assert process.stdin is not None
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as link, link.makefile("rb") as answers:
+            link.sendall(LOGIN)
+            answers.read(31)
+            for number in (3, 5):
+                process.stdin.write("no JSON\n" + json.dumps({"command": "parameter_query", "ids": [number]}) + "\n")
+                process.stdin.flush()
+                query = answers.read(33)
+                assert query[-2] == number
+                link.sendall(answered(query, 1) + VECTORS["W6 heartbeat"])
+                answers.read(25)
+        lines, log = ended(process)
+    assert len(lines) == 2
+    assert "answered 01 success  after" in lines[0]
+    assert log.count("not JSON") == 2
+
+
+def test_only_registered_vehicles_come_in(tmp_path: Path) -> None:
+    vins = tmp_path / "vins.txt"
+    vins.write_text("LGBTEST0000000099\n")
+    with listening("--db", str(tmp_path / "p.sqlite"), "--vins", str(vins)) as (process, port):
+        ask(port, LOGIN + VECTORS["W6 heartbeat"], 25)
+        lines, log = ended(process)
+    assert "no answer" in lines[0]
+    assert "turned_down=1" in log

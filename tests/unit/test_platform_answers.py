@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.packet import COMMAND, Packet, bcc, build_packet, epoch_of
+from agent.core.errors import RemoteProtocolError
+from agent.core.packet import COMMAND, Packet, PacketReader, bcc, build_packet, epoch_of
 from bench.answers import ERROR, POLICIES, answer
 from bench.arrival import Arrival, inspect
 
@@ -119,12 +120,115 @@ def test_every_third_report_gets_an_error_also_where_good_ones_get_none() -> Non
     assert [reply[3] if reply else None for reply in replies] == [None, None, ERROR, None, None, ERROR]
 
 
-def test_an_edition_not_known_here_is_answered_in_its_own_dress() -> None:
-    reply = answer(POLICIES["annex-b"], arrived(remade(REALTIME, start=b"$$")), 1)
-    assert reply is not None
-    assert (reply[:2], reply[3], len(reply)) == (b"$$", ERROR, 25)
-
-
 def test_an_encrypted_report_is_answered_plain() -> None:
     reply = Packet(answer(POLICIES["each"], arrived(remade(REALTIME, encryption=3)), 1) or b"")
     assert (reply.response, reply.encryption, reply.unit) == (ERROR, 1, b"")
+
+
+# -- 2025 --------------------------------------------------------------------------------------------------------------
+
+# The printed realtime report of 2026-01-08 07:06:10 is signed; these are the answers to it, and to an activation.
+SIGNATURE_ERROR = bytes.fromhex("242402054C474254455354303030303030303031370100061A010807060A41")
+TIME_2025 = bytes.fromhex("1A010807060A")
+VIN = b"LGBTEST0000000017"
+ENGINE = b"\x04\x03\xe8"
+
+
+def report_2025(unit: bytes = TIME_2025 + ENGINE, start: bytes = b"$$", encryption: int = 1) -> bytes:
+    return build_packet(start, 2, COMMAND, VIN, encryption, unit)
+
+
+class Keys:
+    """Finds every signature wrong and opens what is encrypted with 3 by turning it round."""
+
+    def verify(self, vin: bytes, unit: bytes, signed: int, signature: object) -> str:
+        return "wrong"
+
+    def open(self, vin: bytes, encryption: int, unit: bytes) -> bytes:
+        if encryption != 3:
+            raise RemoteProtocolError("no key", "6.2", 0)
+        return unit[::-1]
+
+
+def test_a_signature_error_is_answered_as_printed() -> None:
+    arrival = inspect(report_2025(), 1, NOW_S * 1000, 0, checker=Keys())
+    assert answer(POLICIES["annex-b"], arrival, 1) == SIGNATURE_ERROR
+
+
+@pytest.mark.parametrize(
+    ("unit", "encryption", "in_2025"),
+    [
+        (TIME_2025 + b"\x04\x03", 1, 6),  # ends inside a body
+        (TIME_2025, 1, 6),  # no body
+        (TIME_2025 + b"\x33", 1, 6),  # no layout
+        (b"\x1a\x0d" + TIME_2025[2:] + ENGINE, 1, 6),  # month 13
+        (
+            TIME_2025 + b"\x05\x00\x09" + bytes(8),
+            1,
+            2,
+        ),  # coordinate system 9: can be read, says nothing that is allowed
+        (TIME_2025 + ENGINE, 3, 7),
+    ],
+    ids=["cut", "no body", "unknown body", "month", "range", "encrypted"],
+)
+def test_the_error_says_what_is_wrong_where_the_edition_has_words_for_it(
+    unit: bytes, encryption: int, in_2025: int
+) -> None:
+    for start, flag in ((b"$$", in_2025), (b"##", ERROR)):
+        reply = answer(POLICIES["annex-b"], arrived(report_2025(unit, start, encryption)), 1)
+        assert reply is not None
+        assert (reply[:2], reply[3]) == (start, flag)
+
+
+def test_an_opened_report_is_answered_with_the_time_inside() -> None:
+    arrival = inspect(report_2025((TIME_2025 + ENGINE)[::-1], encryption=3), 1, NOW_S * 1000, 0, opener=Keys())
+    reply = Packet(answer(POLICIES["each"], arrival, 1) or b"")
+    assert (arrival.fault, reply.response, reply.encryption, reply.unit) == (None, 1, 1, TIME_2025)
+    closed = inspect(report_2025(encryption=5), 1, NOW_S * 1000, 0, opener=Keys())
+    assert answer(POLICIES["annex-b"], closed, 1) == build_packet(b"$$", 2, 7, VIN, 1, b"")
+
+
+@pytest.mark.parametrize(("policy", "long"), [("long", False), ("echo", True)])
+def test_long_answers_are_of_2016_unless_echoed(policy: str, long: bool) -> None:
+    reply = Packet(answer(POLICIES[policy], arrived(report_2025()), 1) or b"")
+    assert reply.unit == (bytes.fromhex("19030E091B01") + ENGINE if long else TIME_2025)
+
+
+# -- faults ------------------------------------------------------------------------------------------------------------
+
+
+def faulty(raw: bytes = LOGIN, **faults: object) -> bytes:
+    return answer(replace(POLICIES["each"], **faults), arrived(raw), 1) or b""  # type: ignore[arg-type]
+
+
+def test_answers_of_another_vehicle_or_edition_are_whole_packets_all_the_same() -> None:
+    vin, edition = Packet(faulty(wrong_vin=True)), Packet(faulty(wrong_edition=True))
+    assert vin.vin != Packet(LOGIN).vin
+    assert (vin.start, edition.start, edition.vin) == (b"##", b"$$", Packet(LOGIN).vin)
+    assert vin.bcc_ok
+    assert edition.bcc_ok
+
+
+def test_the_longest_answer_there_is() -> None:
+    packet = Packet(faulty(huge=True))
+    assert (packet.unit, packet.bcc_ok, packet.response) == (b"\xff" * 65_531, True, 1)
+
+
+def test_an_answer_nobody_waits_for_stands_behind_the_right_one() -> None:
+    first, second = PacketReader().feed(faulty(unasked=True))
+    assert first == faulty()
+    packet = Packet(second)
+    assert (packet.command, packet.response, packet.vin) == (2, 1, Packet(LOGIN).vin)
+
+
+@pytest.mark.parametrize(("offset", "year"), [(3 * 365 * 86400, 28), (-5 * 365 * 86400, 20), (10**10, 25)])
+def test_the_platforms_clock_can_be_wrong(offset: int, year: int) -> None:
+    request = remade(VECTORS["W6 heartbeat"], command=0x08)
+    assert Packet(faulty(request, clock_offset_s=offset)).unit[0] == year
+
+
+@pytest.mark.parametrize("flag", [2, 4, 5, 7])
+def test_the_error_of_every_nth_report_can_be_chosen_where_the_edition_has_it(flag: int) -> None:
+    policy = replace(POLICIES["annex-b"], error_every=1, error_flag=flag)
+    replies = [answer(policy, arrived(raw), 1) or b"" for raw in (report_2025(), REALTIME)]
+    assert [reply[3] for reply in replies] == [flag, ERROR]

@@ -53,7 +53,7 @@ def test_lateness_is_wall_time_beyond_the_collection_time() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"start": b"$$"}, "edition"),
+        ({"start": b"$$"}, "follow no layout"),
         ({"command": 0x0C}, "no such command"),
         ({"encryption": 3}, "encrypted"),
         ({"unit": b"\x19\x0d\x0e\x09\x1a\x35\x01"}, "impossible time"),
@@ -135,3 +135,73 @@ def test_a_unique_id_of_any_bytes_becomes_printable_text_of_its_own(vin: bytes) 
 def test_any_packet_is_examined_without_an_exception(command: int, unit: bytes, start: bytes) -> None:
     arrival = arrived(build_packet(start, command, COMMAND, VIN, 1, unit))
     assert arrival.packet.unit == unit
+
+
+# -- 2025 --------------------------------------------------------------------------------------------------------------
+
+SIGNATURE = b"\xff\x01\x00\x20" + bytes(range(32)) + b"\x00\x20" + bytes(range(32))
+ENGINE = b"\x04\x03\xe8"
+
+
+def report_2025(bodies: bytes, checker: object = None) -> Arrival:
+    raw = build_packet(b"$$", 2, COMMAND, VIN, 1, time_bytes(1_700_000_000) + bodies)
+    return inspect(raw, 1, 0, 0, checker=checker)  # type: ignore[arg-type]
+
+
+class Witness:
+    """Notes what it is asked to verify."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bytes, bytes, dict[str, object] | None]] = []
+
+    def verify(self, vin: bytes, unit: bytes, signed: int, signature: dict[str, object] | None) -> str:
+        self.asked.append((vin, unit[:signed], signature))
+        return ""
+
+
+def test_the_signature_is_the_last_block_and_no_body() -> None:
+    witness = Witness()
+    bodies = ENGINE + b"\x90\x00\x02\xff\x00"  # FF in front of the block on purpose
+    signed, plain = report_2025(bodies + SIGNATURE, witness), report_2025(bodies, witness)
+    assert (signed.fault, signed.signed, plain.signed) == (None, True, False)
+    assert signed.body_types == plain.body_types == "0490"
+    assert signed.bodies == ("engine", "user 90")
+    assert [(vin, unit) for vin, unit, _ in witness.asked] == [(VIN, time_bytes(1_700_000_000) + bodies)] * 2
+    assert witness.asked[0][2] == {"algorithm": 1, "r": bytes(range(32)), "s": bytes(range(32))}
+    assert witness.asked[1][2] is None
+
+
+def test_reports_that_differ_in_the_signature_alone_say_the_same() -> None:
+    other = SIGNATURE[:-1] + b"\x00"
+    assert report_2025(ENGINE + SIGNATURE).content == report_2025(ENGINE + other).content
+    assert report_2025(ENGINE + SIGNATURE).content == report_2025(ENGINE).content
+    assert report_2025(ENGINE + SIGNATURE).content != report_2025(b"\x04\x03\xe9" + SIGNATURE).content
+
+
+@pytest.mark.parametrize(
+    ("bodies", "said"),
+    [
+        (SIGNATURE, "without a body"),
+        (ENGINE + SIGNATURE + ENGINE, "not the last"),
+        (ENGINE + SIGNATURE + SIGNATURE, "not the last"),
+        (ENGINE + SIGNATURE[:-1], "data end"),
+        (ENGINE + b"\xff\x04" + SIGNATURE[2:], "algorithm"),
+        (b"\x07\x02" + (b"\x01" + bytes(4) + b"\x00\x01\x00\x00") * 2, "more than once"),
+        (b"\x08\x02" + b"\x01\x00\x01\x40" * 2, "more than once"),
+        (b"\x07\x01\x01" + bytes(4) + b"\x00\x02\x00\x00", "data end"),  # two units announced, one there
+        (b"\x07\x01\x01" + bytes(4) + b"\x00\x00", "cells_count"),
+        (b"\x07\x01\x33" + bytes(4) + b"\x00\x01\x00\x00", "number"),
+    ],
+)
+def test_fault_of_a_2025_report_says_what_is_wrong(bodies: bytes, said: str) -> None:
+    assert said in (report_2025(bodies).fault or "")
+
+
+def test_a_pack_of_more_than_200_units_is_one_part() -> None:
+    arrival = report_2025(b"\x07\x01\x01" + bytes(4) + (300).to_bytes(2, "big") + b"\x0e\x74" * 300)
+    assert (arrival.fault, arrival.part, arrival.next_part) == (None, 1, 0)
+
+
+def test_units_that_are_not_known_follow_no_count() -> None:
+    for count in (b"\xff\xff", b"\xff\xfe"):
+        assert report_2025(b"\x07\x01\x01" + bytes(4) + count + ENGINE).fault is None

@@ -39,11 +39,14 @@ class Sent:
         return self.late_ms > PERIOD * 1000
 
 
-def keep(path: Path, history: list[Sent], vin: str = VIN) -> None:
+BODIES = {b"##": b"\x04\x01%b\xff\xff", b"$$": b"\x04%b"}  # engine, by start mark
+
+
+def keep(path: Path, history: list[Sent], vin: str = VIN, start: bytes = b"##") -> None:
     received = Received(path)
     for sent in history:
-        unit = time_bytes(sent.collected_at()) + bytes((4, 1)) + sent.content.to_bytes(2, "big") + b"\xff\xff"
-        raw = build_packet(b"##", sent.command, COMMAND, vin.encode(), 1, unit)
+        unit = time_bytes(sent.collected_at()) + BODIES[start] % sent.content.to_bytes(2, "big")
+        raw = build_packet(start, sent.command, COMMAND, vin.encode(), 1, unit)
         arrival = inspect(raw, sent.link, sent.collected_at() * 1000 + sent.late_ms, 0)
         assert arrival.fault is None
         received.add([(arrival, sent.flag)])
@@ -55,8 +58,8 @@ def db(tmp_path: Path) -> Path:
     return tmp_path / "received.sqlite"
 
 
-def judged(db: Path, history: list[Sent], expected: list[int] | None = None) -> Delivery:
-    keep(db, history)
+def judged(db: Path, history: list[Sent], expected: list[int] | None = None, start: bytes = b"##") -> Delivery:
+    keep(db, history, start=start)
     (delivery,) = verdict(db, period_s=PERIOD, expected=expected).deliveries
     return delivery
 
@@ -103,9 +106,9 @@ histories = st.lists(
 )
 
 
-@given(history=histories)
-def test_verdict_equals_the_model(tmp_path_factory: pytest.TempPathFactory, history: list[Sent]) -> None:
-    delivery = judged(tmp_path_factory.mktemp("verdict") / "received.sqlite", history)
+@given(history=histories, start=st.sampled_from(sorted(BODIES)))
+def test_verdict_equals_the_model(tmp_path_factory: pytest.TempPathFactory, history: list[Sent], start: bytes) -> None:
+    delivery = judged(tmp_path_factory.mktemp("verdict") / "received.sqlite", history, start=start)
     found = delivery.as_dict()
     expected = model(history)
     assert {name: found[name] for name in expected} == expected
@@ -234,3 +237,15 @@ def test_an_error_answer_calls_for_the_report_again(db: Path) -> None:
     keep(db, [Sent(1, REISSUE, 60_000)])
     (delivery,) = verdict(db).deliveries
     assert (delivery.ok, delivery.repeats, delivery.reissued) == (True, 0, 1)
+
+
+def test_a_signed_report_sent_again_is_a_repeat_though_its_signature_is_another(db: Path) -> None:
+    received = Received(db)
+    unit = time_bytes(FIRST) + b"\x04\x03\xe8"
+    for link, filling in ((1, b"\x11"), (2, b"\x22")):
+        signature = b"\xff\x01\x00\x20" + filling * 32 + b"\x00\x20" + filling * 32
+        raw = build_packet(b"$$", REALTIME if link == 1 else REISSUE, COMMAND, VIN.encode(), 1, unit + signature)
+        received.add([(inspect(raw, link, FIRST * 1000, 0), None)])
+    received.close()
+    (delivery,) = verdict(db).deliveries
+    assert (delivery.ok, delivery.live, delivery.repeats, delivery.conflicts) == (True, 1, 1, 0)

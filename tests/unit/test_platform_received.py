@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.packet import COMMAND, build_packet
 from bench.arrival import Arrival, inspect
-from bench.received import Received, ReceivedError, connect
+from bench.received import SCHEMA_VERSION, Received, ReceivedError, connect
 
 
 def heartbeat(link: int = 1) -> Arrival:
@@ -91,3 +91,35 @@ def test_a_failing_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(ReceivedError, match=r"received\.sqlite"):
         received.add([(heartbeat(), 1)])
     received.close()
+
+
+def test_a_file_of_the_first_schema_is_brought_up_and_its_packets_stay(tmp_path: Path) -> None:
+    path = tmp_path / "received.sqlite"
+    received = Received(path)
+    received.add([(heartbeat(), 1)])
+    received.close()
+    old = sqlite3.connect(path)
+    for kind, name in old.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite%'").fetchall():
+        if name != "packets":
+            old.execute(f"DROP {kind} {name}")
+    old.execute("ALTER TABLE packets DROP COLUMN content")
+    old.execute("PRAGMA user_version = 1")
+    old.commit()
+    old.close()
+    before = rows(path)
+    received = Received(path)
+    received.add([(heartbeat(2), None)])
+    assert received.last_id == 2
+    assert received.read("SELECT count(*) FROM orders") == [(0,)]
+    received.close()
+    assert rows(path)[:1] == before
+
+
+def test_a_file_of_a_later_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "received.sqlite"
+    Received(path).close()
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    db.close()
+    with pytest.raises(ReceivedError, match=f"schema {SCHEMA_VERSION + 1}, needed 1 to {SCHEMA_VERSION}"):
+        Received(path)
