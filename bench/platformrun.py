@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import ssl
 import sys
 import threading
 from collections.abc import Callable
@@ -80,6 +81,7 @@ class _Parts:
             clock=clock,
             on_packet=None if args.quiet else self.printer.packet,
             idle_s=args.idle,
+            tls=None if args.tls is None else _certificate(args.tls),
             access=Access(
                 registered if args.vins is None else read_vins(args.vins),
                 args.login,
@@ -226,3 +228,14 @@ def _read_stdin(loop: asyncio.AbstractEventLoop, play: Callable[[str], None]) ->
     if rest:
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(play, rest.decode("utf-8", "replace"))
+
+
+def _certificate(files: str) -> ssl.SSLContext:
+    """What `--tls CERTIFICATE:KEY` names."""
+    certificate, _, key = files.partition(":")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key or None)
+    except OSError as error:
+        raise ConfigError("--tls", [f"{files}: {error}; two PEM files are needed, CERTIFICATE:KEY"]) from error
+    return context

@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="close links without a whole packet in S seconds, 0: never",
     )
+    add("--tls", metavar="CERTIFICATE:KEY", help="speak TLS, with these PEM files")
     add("--speed", default="1", metavar="N", help="wall time runs N times faster than real time")
     add("--epoch", type=float, metavar="T", help="real Unix time at which scaled time starts")
     add = parser.add_argument_group("policy", POLICY_TEXT).add_argument
