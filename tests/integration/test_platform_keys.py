@@ -228,7 +228,8 @@ def test_the_record_of_a_terminal_is_a_line_of_the_registry(tmp_path: Path) -> N
     seal = make_seal(tmp_path, a_key("sm2"), sign="sm2", activation=True)
     config = tmp_path / "tbox.toml"
     config.write_text(
-        f'[vehicle]\nvin = "{VIN.decode()}"\niccid = "89860012345678901234"\nedition = "2025"\npacks = []\nmapping = "none.toml"\n'
+        f'[vehicle]\nvin = "{VIN.decode()}"\niccid = "89860012345678901234"\nedition = "2025"\npacks = []\n'
+        'mapping = "none.toml"\n'
         '[platform]\nhost = "127.0.0.1"\n[[can]]\nname = "a"\ninterface = "virtual"\nchannel = "a"\n'
         '[security]\nsign = "sm2"\nactivation = true\nprivate_key = "private.pem"\nchip_id = "CHIP00012"\n'
     )
