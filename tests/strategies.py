@@ -15,7 +15,7 @@ FEW = 6  # items of a list: enough to have a first, a middle and a last
 def raws(field: Field, legal: bool = True) -> st.SearchStrategy[int]:
     """Counts of a field: legal ones with its sentinels, or any that fit its bytes."""
     if not legal:
-        return st.integers(0, field.top)
+        return st.integers(field.bottom, field.top)
     special = {field.invalid, field.abnormal, field.absent} - {None}
     inside = st.sampled_from(sorted(field.words)) if field.words else st.integers(field.lo, field.hi)
     return st.one_of(inside, st.sampled_from(sorted(special))) if special else inside

@@ -104,13 +104,14 @@ class Bodies:
         table = spec if isinstance(spec, dict) and not {"signal", "constant", "expression"} & set(spec) else None
         table = ({} if spec is None else {bits[0][0]: spec}) if table is None else table
         self.values.unknown_keys(path, table, [bit[0] for bit in bits])
+        meaning = " (invalid)" if len(bits) < len(field.bits or ()) else ""
         parts = []
         for name, shift, width, words, inverted in bits:
             target = Target(hi=(1 << width) - 1, words=words) if words else TRUTH
             key = f"{path}.{name}"
             mapped = self.values.value(key, table[name], target) if name in table else None
             origin = mapped or Origin(-1, "absent")
-            unknown = f"{default:0{2 * field.size}X}" if shift == bits[0][1] else "bit 0"
+            unknown = f"{default:0{2 * field.size}X}{meaning}" if shift == bits[0][1] else "bit 0"
             self.add_item(body, key, origin, unknown, False)
             if mapped:
                 parts.append([mapped.out, shift, inverted])

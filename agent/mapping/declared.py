@@ -122,7 +122,7 @@ def _field(path: str, table: dict[str, Any], fault: Fault) -> dict[str, Any]:
     if not isinstance(unit, str):
         fault(f"{path}.unit", f"is {unit!r}; a text is needed")
     kind = table.get("type")
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         fault(f"{path}.type", f"is {'missing' if kind is None else repr(kind)}; allowed are {', '.join(TYPES)}")
         return {"name": str(name)}
     size, signed = TYPES[kind]

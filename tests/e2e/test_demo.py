@@ -1,8 +1,10 @@
 """The demo as a pipeline and as a person runs it."""
 
+import contextlib
 import os
 import pty
 import select
+import sqlite3
 import subprocess
 import sys
 import time
@@ -30,6 +32,25 @@ def test_a_pipeline_gets_lines_a_verdict_and_an_exit_code(tmp_path):
     first = next(line for line in lines if line.startswith("first report"))
     assert float(first.split()[2]) <= 1.0
     assert (tmp_path / "run" / "platform.db").exists()
+
+
+@pytest.mark.parametrize("variant", ["ev", "hybrid", "fuel_cell"])
+def test_the_demo_reports_in_2025(variant, tmp_path):
+    arguments = ["--no-tty", "--seconds", "30", "--speed", "10", "--outage", "12:18", "--edition", "2025"]
+    done = subprocess.run(
+        [*DEMO, *arguments, "--variant", variant, "--keep", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    own = {"ev": "", "hybrid": "31 32 83", "fuel_cell": "30"}[variant]
+    reports = [line for line in done.stdout.splitlines() if " realtime " in line or " reissue " in line]
+    assert reports
+    assert all(line.endswith(own) and " 07 08" in line for line in reports)
+    with contextlib.closing(sqlite3.connect(tmp_path / "run" / "platform.db")) as received:
+        packets = [raw for (raw,) in received.execute("SELECT raw FROM packets")]
+    assert {raw[:2] for raw in packets} == {b"$$"}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace of one's own takes root")

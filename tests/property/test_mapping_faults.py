@@ -26,7 +26,7 @@ VAL_ 256 Flag 0 "off" 1 "on" ;
 """
 MAPPING = """format = 1
 name = "car"
-edition = "2016"
+edition = ["2016", "2025"]
 [dbc.b]
 files = ["car.dbc"]
 lenient = true
@@ -44,8 +44,8 @@ repeat = 2
 number = { constant = "{n}" }
 torque = { constant = 1 }
 [position]
-longitude = "b.M.Big"
-latitude = "b.M.Big"
+longitude = { signal = "b.M.Big", unit = "deg" }
+latitude = { signal = "b.M.Big", unit = "deg" }
 valid = "b.M.Flag"
 [extremes]
 [storage_voltages]
@@ -58,6 +58,29 @@ levels = { soc_low = 1 }
 default_level = 2
 storage_faults = { signal = "b.M.C{n}", count = 2 }
 other_faults = []
+[unit_voltages]
+cells = ["b.M.C1", "b.M.C2"]
+[fuel_cell_stacks]
+probes = []
+[supercapacitor]
+number = { constant = 2 }
+cells = { signal = "b.M.C{n}", count = 2 }
+probes = ["b.M.Big"]
+[supercapacitor_extremes]
+[[user.0x83.fields]]
+name = "own"
+type = "i16"
+unit = "degC"
+factor = 0.5
+offset = 4
+lo = -40
+hi = 200
+invalid = -32768
+source = "b.M.Big"
+[[user.0x83.fields]]
+name = "other"
+type = "u32"
+source = { expression = "b.M.Big + 1" }
 """
 VALUES = (
     *(
@@ -98,9 +121,20 @@ LINES = MAPPING.splitlines()
 keys = st.sampled_from([index for index, line in enumerate(LINES) if " = " in line])
 
 
+@pytest.mark.parametrize("edition", sorted(EDITIONS))
+def test_the_mapping_as_it_stands_is_a_plan(edition: str, tmp_path: Path) -> None:
+    """Else every change of it would end in the same ConfigError."""
+    (tmp_path / "car.dbc").write_text(DBC)
+    (tmp_path / "car.toml").write_text(MAPPING)
+    assert load_mapping(tmp_path / "car.toml", edition, cache=False).plan["bodies"]
+
+
+@pytest.mark.parametrize("edition", sorted(EDITIONS))
 @given(changes=st.lists(st.tuples(keys, st.sampled_from(VALUES), st.integers(0, 3)), min_size=1, max_size=2))
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_mapping_gives_a_plan_or_a_config_error(changes: list[tuple[int, str, int]], tmp_path: Path) -> None:
+def test_any_mapping_gives_a_plan_or_a_config_error(
+    changes: list[tuple[int, str, int]], edition: str, tmp_path: Path
+) -> None:
     lines = list(LINES)
     for index, value, depth in changes:
         # Replace the value behind the first, second, ... equals sign: whole values and the parts of inline tables.
@@ -113,13 +147,13 @@ def test_any_mapping_gives_a_plan_or_a_config_error(changes: list[tuple[int, str
     mapping = tmp_path / "car.toml"
     mapping.write_text("\n".join(lines))
     try:
-        plan = load_mapping(mapping, "2016", cache=False).plan
+        compiled = load_mapping(mapping, edition, cache=False)
     except ConfigError:
         return
-    latest = LatestFrames(plan)
+    latest = LatestFrames(compiled.plan)
     for page in (0, 1, 7):
         latest.keep(0, 256, bytes([page, 0xA0, 0x0F, 0, 1, 0x80, 1, 0]), 0)
-    assert encode_report(EDITIONS["2016"], Sampler(plan).sample(latest, 0))
+    assert encode_report(compiled.edition, Sampler(compiled.plan).sample(latest, 0))
 
 
 @given(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bench.battery import CELLS, PROBES
 from bench.cycles import URBAN, Cycle, CycleError, load_cycle
 from bench.physics import STEP_MS, VARIANTS, WHEEL_RADIUS_M, Car
+from bench.sources import CAPACITOR_CELLS
 
 STEPS_PER_S = 1000 // STEP_MS
 
@@ -55,6 +56,12 @@ def check_moment(car: Car) -> None:
     assert 0 <= car.accelerator <= 100
     assert 0 <= car.brake <= 100
     assert not (car.accelerator and car.brake)
+    if car.supercapacitor is not None:
+        module = car.supercapacitor
+        assert 20 < module.voltage < 48.6
+        assert sum(module.cell(index) for index in range(CAPACITOR_CELLS)) == pytest.approx(module.voltage, rel=1e-9)
+        assert abs(module.current) < 250
+        assert 20 < module.probe(0) <= module.probe(3) < 80
     if not car.ready:
         assert car.speed == 0
         assert car.accelerator == 0
