@@ -20,6 +20,7 @@ LOGIN_WAIT_MS = 1_800_000  # behind three logins in a row without success
 ANSWER_TIMEOUT_MS = 60_000  # an answer that takes longer does not come: the link is broken and built anew
 REFUSED_RETRY_MS = 60_000  # a report that was answered with an error goes up again after so long, so often
 REFUSED_TRIES = 3
+WINDOW = 64  # packets under way: what a death of ours repeats at most
 BEIJING_S = 8 * 3600
 LAST_SERIAL = 65_531
 
@@ -73,7 +74,7 @@ class Upward:
     `proven` and `refused` hold ids (and flags) that are dealt with until somebody takes them.
     """
 
-    def __init__(self, client: Client, *, late_ms: int = 10_000, window: int = 64) -> None:
+    def __init__(self, client: Client, *, late_ms: int = 10_000, window: int = WINDOW) -> None:
         self.client = client
         self.state = OFFLINE
         self.counters = Counters()

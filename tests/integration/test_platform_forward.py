@@ -25,10 +25,11 @@ from agent.core.editions import EDITIONS
 from agent.core.packet import COMMAND, Packet, build_packet, time_bytes
 from bench.access import Access, read_login
 from bench.answers import POLICIES, Policy
+from bench.delivery import verdict
 from bench.forward import Forwarder
 from bench.platform import Platform
 from bench.received import Received
-from bench.upward import Client, Counters, Upward
+from bench.upward import WINDOW, Client, Counters, Upward
 
 ROOT = Path(__file__).resolve().parents[2]
 VINS = [b"LGBTEST0000000017", b"LGBTEST0000000018"]
@@ -287,3 +288,32 @@ def test_the_upper_platform_is_killed_and_restarted_and_nothing_is_lost(tmp_path
     repeats = sum(units.values()) - number
     assert repeats <= int(said.get("above_repeats", 0))
     assert links == (1,)
+    result = verdict(upper, period_s=20)  # every second report is of the same vehicle
+    assert sum(delivery.repeats for delivery in result.deliveries) == repeats
+    for delivery in result.deliveries:
+        assert (delivery.lost, delivery.conflicts, delivery.needless) == ([], 0, 0)
+        assert delivery.received == number // 2
+
+
+@pytest.mark.slow
+def test_the_lower_platform_is_killed_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    lower, upper = tmp_path / "lower.sqlite", tmp_path / "upper.sqlite"
+    number = 300
+    with platform("--port", "0", "--db", str(upper), "--late", "0.1") as (_, port):
+        below = ["--port", "0", "--db", str(lower), "--policy", "each"]
+        below += ["--forward", f"{HOST}:{port}", "--as", "user:secret", "--forward-edition", "2025"]
+        for first in (0, 100, 200):
+            with platform(*below) as (process, lower_port):
+                with socket.create_connection((HOST, lower_port), PATIENCE_S) as link, link.makefile("rb") as answers:
+                    link.sendall(b"".join(report(n, VINS[n % 2]) for n in range(first, first + 100)))
+                    answers.read(31 * 100)
+                wait_for(upper, first + 10)
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+        with platform(*below):
+            wait_for(upper, number)
+    result = verdict(upper, period_s=20)
+    assert [delivery.received for delivery in result.deliveries] == [number // 2] * 2
+    for delivery in result.deliveries:
+        assert (delivery.lost, delivery.conflicts, delivery.needless) == ([], 0, 0)
+    assert sum(delivery.repeats for delivery in result.deliveries) <= 3 * WINDOW
