@@ -35,6 +35,7 @@ CREATE TABLE packets (
 _UPGRADE = """
 BEGIN;
 ALTER TABLE packets ADD COLUMN content BLOB;  -- digest of a report's plain unit without signature; NULL: take it from raw
+ALTER TABLE packets ADD COLUMN refusal INTEGER;  -- flag by which a good packet was turned down, answered or not; else NULL
 CREATE TABLE orders (
     id INTEGER PRIMARY KEY,
     vin TEXT NOT NULL,
@@ -66,14 +67,14 @@ CREATE TABLE forward_state (        -- cursor: every packet up to this id is dea
 CREATE VIEW forwardable AS          -- what goes up; a packet that was answered with an error comes again by itself
     SELECT id, raw, received_ms FROM packets
     WHERE command IN ('vehicle_login', 'realtime', 'reissue', 'vehicle_logout')
-        AND response = 254 AND fault IS NULL AND (answer IS NULL OR answer = 1);
+        AND response = 254 AND fault IS NULL AND refusal IS NULL AND (answer IS NULL OR answer = 1);
 CREATE VIEW unforwarded AS SELECT * FROM forwardable WHERE id NOT IN (SELECT packet FROM forwarded);
 PRAGMA user_version = 2;
 COMMIT;
 """
 _INSERT = """
 INSERT INTO packets (received_ms, monotonic_ns, link, vin, command, response, collected_at, part, next_part, body_types, bcc,
-                     fault, answer, raw, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     fault, answer, raw, content, refusal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -117,6 +118,7 @@ class Received:
                 flag,
                 arrival.packet.raw,
                 arrival.content,
+                arrival.refusal or None,
             )
             for arrival, flag in answered
         ]

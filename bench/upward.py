@@ -20,11 +20,12 @@ LOGIN_WAIT_MS = 1_800_000  # behind three logins in a row without success
 ANSWER_TIMEOUT_MS = 60_000  # an answer that takes longer does not come: the link is broken and built anew
 REFUSED_RETRY_MS = 60_000  # a report that was answered with an error goes up again after so long, so often
 REFUSED_TRIES = 3
-WINDOW = 64  # packets under way: what a death of ours repeats at most
 BEIJING_S = 8 * 3600
 LAST_SERIAL = 65_531
 
 OFFLINE, LOGGING_IN, WAITING, LOGGED_IN, LEAVING = "offline", "logging_in", "waiting", "logged_in", "leaving"
+
+WINDOW = 64  # packets under way: what a death of ours repeats at most
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,23 @@ async def test_refused_reports_go_up_again_and_are_given_up(tmp_path: Path) -> N
 
 
 @scene
+async def test_who_was_not_let_in_does_not_go_up(tmp_path: Path) -> None:
+    only = Access([VINS[1]])
+    async with platform_above(tmp_path) as above, bench(tmp_path, POLICIES["annex-b"], access=only) as made:
+        peer = await made.connect()
+        # the first login is ignored, as 2016 has no word for it; the report of the same vehicle is answered with an error
+        peer.writer.write(
+            build_packet(b"##", 1, COMMAND, VINS[0], 1, time_bytes(SECOND) + b"\0\1" + b"8" * 20 + b"\0\0")
+        )
+        peer.writer.write(report(1, VINS[0]) + login(VINS[1]))
+        assert [packet.response for packet in await peer.packets(2)] == [2, 1]
+        task = await above.forwarding(made.received)
+        await until(lambda: above.platform.counters.client_logins == 1 and above.pending() == 0)
+        await ended(task)
+        assert [(command, vin) for command, vin, _ in above.kept()][1:-1] == [("vehicle_login", VINS[1].decode())]
+
+
+@scene
 async def test_a_wrong_password_forwards_nothing(tmp_path: Path) -> None:
     async with platform_above(tmp_path) as above, bench(tmp_path, POLICIES["each"]) as made:
         peer = await made.connect()
