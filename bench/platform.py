@@ -272,11 +272,11 @@ class Platform:
                 self.counters.answers += 1
                 self.counters.error_answers += turn.flag not in (SUCCESS, COMMAND)
             turn.link.answer(turn.reply, turn.last)
+        for turn in turns:
+            if self._on_packet is not None:
+                self._on_packet(turn.arrival, turn.flag)
             if self._commander is not None:
                 self._tell(self._commander, turn)
-        if self._on_packet is not None:
-            for turn in turns:
-                self._on_packet(turn.arrival, turn.flag)
         if self._on_kept is not None:
             self._on_kept()
 
