@@ -79,15 +79,12 @@ POLICIES = {
 }
 
 
-def answer(
-    policy: Policy, arrival: Arrival, number: int, refusal: int = 0, on_platform_link: bool = False
-) -> bytes | None:
+def answer(policy: Policy, arrival: Arrival, number: int, on_platform_link: bool = False) -> bytes | None:
     """The answer packet, or None where the policy keeps silent.
 
-    `number` counts the good reports of the run up to this one; `refusal` is the flag by which the platform turns down a
-    packet that is good in itself. An answer is never answered. On a terminal link a faulty login is ignored, and so is one
-    that is refused with a flag its edition does not have (annex B). On the link of a client platform every packet is
-    answered unless the policy is silent: the client takes the answer as proof.
+    `number` counts the good reports of the run up to this one. An answer is never answered. On a terminal link a faulty
+    login is ignored, and so is one that is refused with a flag its edition does not have (annex B). On the link of a client
+    platform every packet is answered unless the policy is silent: the client takes the answer as proof.
     """
     if arrival.packet.response != COMMAND:
         return None
@@ -97,9 +94,9 @@ def answer(
         if arrival.command == LOGIN and not on_platform_link:
             return None
         kind, flag = FAULTY, arrival.flag
-    elif refusal:
-        flag = known_flag(arrival.edition, refusal)
-        if arrival.command == LOGIN and flag != refusal and not on_platform_link:
+    elif arrival.refusal:
+        flag = known_flag(arrival.edition, arrival.refusal)
+        if arrival.command == LOGIN and flag != arrival.refusal and not on_platform_link:
             return None
         kind = kind if kind == SESSION else FAULTY
     elif arrival.command == LOGIN and policy.refuse_login:

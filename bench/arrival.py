@@ -47,7 +47,8 @@ class Arrival:
     `next_part` the first cell of the part that must follow, 0 when none. `body_types` are the type ids in order, in hex,
     without the signature. `plain` is the data unit as it could be opened, `unit` what it says; both are empty where it is
     encrypted and stays so. `content` tells two reports apart whatever seals them. `fault` says what breaks the tables, None
-    when nothing does, and `flag` is the response flag for it; answers are not examined.
+    when nothing does, and `flag` is the response flag for it; answers are not examined. `refusal` is the flag by which the
+    platform turned down a packet that is good in itself, answered or not.
     """
 
     packet: Packet
@@ -67,6 +68,7 @@ class Arrival:
     content: bytes | None = None
     fault: str | None = None
     flag: int = 0
+    refusal: int = 0
 
     @property
     def vin(self) -> str:

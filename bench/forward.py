@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 10.0
 GOODBYE_S = 2.0  # real seconds that the last answers may take
-_PENDING = "SELECT id, raw, received_ms FROM unforwarded WHERE id > ? ORDER BY id LIMIT ?"
-_ONE = "SELECT id, raw, received_ms FROM forwardable WHERE id = ?"
+_PENDING = "SELECT id, raw, opened, received_ms FROM unforwarded WHERE id > ? ORDER BY id LIMIT ?"
+_ONE = "SELECT id, raw, opened, received_ms FROM forwardable WHERE id = ?"
 _COUNT = "SELECT count(*) FROM unforwarded WHERE id > ?"
 _DEALT = "INSERT OR IGNORE INTO forwarded (packet) VALUES (?)"
 _REFUSED = "INSERT OR REPLACE INTO forward_refused (packet, flag) VALUES (?, ?)"

@@ -164,14 +164,13 @@ class Platform:
         counters = self.counters
         counters.packets += 1
         policy = self.policy
-        refusal = 0
         if arrival.fault is not None:
             counters.faulty += 1
         elif arrival.packet.response == COMMAND:
-            refusal = self._receive(link, arrival)
+            arrival.refusal = self._receive(link, arrival)
         elif self.seals is not None:
             self.seals.heard(arrival)
-        reply = answer(policy, arrival, counters.reports, refusal, link.guest.client is not None)
+        reply = answer(policy, arrival, counters.reports, link.guest.client is not None)
         if arrival.command == ACTIVATION and reply is not None and arrival.fault is None:
             reply = self._activate(arrival)
         last = False
@@ -182,7 +181,7 @@ class Platform:
             reply = reply[: len(reply) // 2]
         flag = None if reply is None or last else reply[3]
         link.ended = link.ended or last
-        self._turns.append(_Turn(link, arrival, reply, flag, last, arrival.fault is None and not refusal))
+        self._turns.append(_Turn(link, arrival, reply, flag, last, arrival.fault is None and not arrival.refusal))
         if len(self._turns) == 1:
             asyncio.get_running_loop().call_soon(self._settle)
 
@@ -276,11 +275,11 @@ class Platform:
                 self.counters.answers += 1
                 self.counters.error_answers += turn.flag not in (SUCCESS, COMMAND)
             turn.link.answer(turn.reply, turn.last)
+        for turn in turns:
+            if self._on_packet is not None:
+                self._on_packet(turn.arrival, turn.flag)
             if self._commander is not None:
                 self._tell(self._commander, turn)
-        if self._on_packet is not None:
-            for turn in turns:
-                self._on_packet(turn.arrival, turn.flag)
         if self._on_kept is not None:
             self._on_kept()
 

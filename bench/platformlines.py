@@ -63,6 +63,8 @@ class Printer:
             parts.append(f"encrypted {arrival.edition.encryptions.get(arrival.packet.encryption, '?')}")
         if response == COMMAND:
             parts.append("no answer" if flag is None else f"answer {flag:02X} {_meaning(arrival.packet.start, flag)}")
+        if arrival.refusal:
+            parts.append(f"TURNED DOWN {arrival.refusal:02X}")
         if arrival.fault is not None:
             parts.append(f"FAULTY {arrival.fault}")
         return "  ".join(parts)
@@ -93,6 +95,7 @@ def packet_json(arrival: Arrival, flag: int | None) -> str:
             "late_ms": arrival.late_ms,
             "answer": flag,
             "fault": arrival.fault,
+            "refusal": arrival.refusal or None,
             "packet": arrival.packet.raw.hex(),
         }
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from agent.core.packet import PLAIN
 from agent.errors import AgentError
 from bench.arrival import Arrival
 
@@ -35,6 +36,8 @@ CREATE TABLE packets (
 _UPGRADE = """
 BEGIN;
 ALTER TABLE packets ADD COLUMN content BLOB;  -- digest of a report's plain unit without signature; NULL: take it from raw
+ALTER TABLE packets ADD COLUMN refusal INTEGER;  -- flag by which a good packet was turned down, answered or not; else NULL
+ALTER TABLE packets ADD COLUMN opened BLOB;  -- the plain data unit of a packet that came encrypted; else NULL
 CREATE TABLE orders (
     id INTEGER PRIMARY KEY,
     vin TEXT NOT NULL,
@@ -64,16 +67,16 @@ CREATE TABLE forward_state (        -- cursor: every packet up to this id is dea
     value INTEGER NOT NULL
 );
 CREATE VIEW forwardable AS          -- what goes up; a packet that was answered with an error comes again by itself
-    SELECT id, raw, received_ms FROM packets
+    SELECT id, raw, opened, received_ms FROM packets
     WHERE command IN ('vehicle_login', 'realtime', 'reissue', 'vehicle_logout')
-        AND response = 254 AND fault IS NULL AND (answer IS NULL OR answer = 1);
+        AND response = 254 AND fault IS NULL AND refusal IS NULL AND (answer IS NULL OR answer = 1);
 CREATE VIEW unforwarded AS SELECT * FROM forwardable WHERE id NOT IN (SELECT packet FROM forwarded);
 PRAGMA user_version = 2;
 COMMIT;
 """
 _INSERT = """
 INSERT INTO packets (received_ms, monotonic_ns, link, vin, command, response, collected_at, part, next_part, body_types, bcc,
-                     fault, answer, raw, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     fault, answer, raw, content, refusal, opened) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -117,6 +120,8 @@ class Received:
                 flag,
                 arrival.packet.raw,
                 arrival.content,
+                arrival.refusal or None,
+                arrival.plain if arrival.plain and arrival.packet.encryption != PLAIN else None,
             )
             for arrival, flag in answered
         ]

@@ -1,8 +1,8 @@
 """A manufacturer's platform towards the one above it (chapters 5 and 6): login, what is under way, proof. No I/O, no clock.
 
 `now` is monotonic ms, `wall_ms` Unix ms. A packet is proven by its answer; whatever is under way when the link goes is pending
-again. Packets go up as they came; one that is late, or goes up a second time, goes as a reissue (03): its command byte changes
-and with it the check code, a signature covers neither.
+again. Packets go up as they came; what came encrypted goes up opened, since its key is ours alone. One that is late, or goes up
+a second time, goes as a reissue (03): its command byte changes and with it the check code, a signature covers neither.
 """
 
 from collections.abc import Iterable
@@ -24,6 +24,8 @@ LAST_SERIAL = 65_531
 
 OFFLINE, LOGGING_IN, WAITING, LOGGED_IN, LEAVING = "offline", "logging_in", "waiting", "logged_in", "leaving"
 
+WINDOW = 64  # packets under way: what a death of ours repeats at most
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -38,11 +40,19 @@ class Client:
 
 @dataclass(slots=True)
 class Stored:
-    """A packet from the file of received packets, by its id there."""
+    """A packet from the file of received packets, by its id there; `opened`: its plain unit when it came encrypted."""
 
     id: int
     raw: bytes
+    opened: bytes | None
     received_ms: int
+
+    def plain(self) -> Packet:
+        """The packet as everybody can read it."""
+        packet = Packet(self.raw)
+        if self.opened is None:
+            return packet
+        return Packet(build_packet(packet.start, packet.command, packet.response, packet.vin, PLAIN, self.opened))
 
 
 @dataclass(slots=True)
@@ -72,7 +82,7 @@ class Upward:
     `proven` and `refused` hold ids (and flags) that are dealt with until somebody takes them.
     """
 
-    def __init__(self, client: Client, *, late_ms: int = 10_000, window: int = 64) -> None:
+    def __init__(self, client: Client, *, late_ms: int = 10_000, window: int = WINDOW) -> None:
         self.client = client
         self.state = OFFLINE
         self.counters = Counters()
@@ -175,10 +185,10 @@ class Upward:
 
     def send(self, stored: Stored, now: int, wall_ms: int) -> bytes:
         """The packet as it goes up, which is under way from now on."""
-        packet = Packet(stored.raw)
+        packet = stored.plain()
         again = stored.id in self._again
         self.counters.repeats += again
-        raw = stored.raw
+        raw = packet.raw
         if packet.command == REALTIME_ID and (
             again or stored.id in self._resting or wall_ms > stored.received_ms + self._late_ms
         ):

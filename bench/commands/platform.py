@@ -30,8 +30,8 @@ COMMANDS_TEXT = (
 )
 KEYS_TEXT = "What comes signed is checked with the public key of the registry; what is not signed right is answered 05."
 FORWARD_TEXT = (
-    "Logins, reports and logouts of vehicles go up as they came. Proof is the answer; what could not be sent goes up later,"
-    " from the file, over restarts."
+    "Logins, reports and logouts of vehicles go up as they came; what came encrypted goes up opened. Proof is the answer; what"
+    " could not be sent goes up later, from the file, over restarts."
 )
 IDLE_S = 180  # three heartbeat periods of a terminal left at its defaults
 

@@ -224,5 +224,5 @@ def test_only_registered_vehicles_come_in(tmp_path: Path) -> None:
     with listening("--db", str(tmp_path / "p.sqlite"), "--vins", str(vins)) as (process, port):
         ask(port, LOGIN + VECTORS["W6 heartbeat"], 25)
         lines, log = ended(process)
-    assert "no answer" in lines[0]
+    assert "no answer  TURNED DOWN 04" in lines[0]
     assert "turned_down=1" in log

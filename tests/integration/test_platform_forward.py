@@ -25,10 +25,11 @@ from agent.core.editions import EDITIONS
 from agent.core.packet import COMMAND, Packet, build_packet, time_bytes
 from bench.access import Access, read_login
 from bench.answers import POLICIES, Policy
+from bench.delivery import verdict
 from bench.forward import Forwarder
 from bench.platform import Platform
 from bench.received import Received
-from bench.upward import Client, Counters, Upward
+from bench.upward import WINDOW, Client, Counters, Upward
 
 ROOT = Path(__file__).resolve().parents[2]
 VINS = [b"LGBTEST0000000017", b"LGBTEST0000000018"]
@@ -199,6 +200,23 @@ async def test_refused_reports_go_up_again_and_are_given_up(tmp_path: Path) -> N
 
 
 @scene
+async def test_who_was_not_let_in_does_not_go_up(tmp_path: Path) -> None:
+    only = Access([VINS[1]])
+    async with platform_above(tmp_path) as above, bench(tmp_path, POLICIES["annex-b"], access=only) as made:
+        peer = await made.connect()
+        # the first login is ignored, as 2016 has no word for it; the report of the same vehicle is answered with an error
+        peer.writer.write(
+            build_packet(b"##", 1, COMMAND, VINS[0], 1, time_bytes(SECOND) + b"\0\1" + b"8" * 20 + b"\0\0")
+        )
+        peer.writer.write(report(1, VINS[0]) + login(VINS[1]))
+        assert [packet.response for packet in await peer.packets(2)] == [2, 1]
+        task = await above.forwarding(made.received)
+        await until(lambda: above.platform.counters.client_logins == 1 and above.pending() == 0)
+        await ended(task)
+        assert [(command, vin) for command, vin, _ in above.kept()][1:-1] == [("vehicle_login", VINS[1].decode())]
+
+
+@scene
 async def test_a_wrong_password_forwards_nothing(tmp_path: Path) -> None:
     async with platform_above(tmp_path) as above, bench(tmp_path, POLICIES["each"]) as made:
         peer = await made.connect()
@@ -287,3 +305,32 @@ def test_the_upper_platform_is_killed_and_restarted_and_nothing_is_lost(tmp_path
     repeats = sum(units.values()) - number
     assert repeats <= int(said.get("above_repeats", 0))
     assert links == (1,)
+    result = verdict(upper, period_s=20)  # every second report is of the same vehicle
+    assert sum(delivery.repeats for delivery in result.deliveries) == repeats
+    for delivery in result.deliveries:
+        assert (delivery.lost, delivery.conflicts, delivery.needless) == ([], 0, 0)
+        assert delivery.received == number // 2
+
+
+@pytest.mark.slow
+def test_the_lower_platform_is_killed_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    lower, upper = tmp_path / "lower.sqlite", tmp_path / "upper.sqlite"
+    number = 300
+    with platform("--port", "0", "--db", str(upper), "--late", "0.1") as (_, port):
+        below = ["--port", "0", "--db", str(lower), "--policy", "each"]
+        below += ["--forward", f"{HOST}:{port}", "--as", "user:secret", "--forward-edition", "2025"]
+        for first in (0, 100, 200):
+            with platform(*below) as (process, lower_port):
+                with socket.create_connection((HOST, lower_port), PATIENCE_S) as link, link.makefile("rb") as answers:
+                    link.sendall(b"".join(report(n, VINS[n % 2]) for n in range(first, first + 100)))
+                    answers.read(31 * 100)
+                wait_for(upper, first + 10)
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+        with platform(*below):
+            wait_for(upper, number)
+    result = verdict(upper, period_s=20)
+    assert [delivery.received for delivery in result.deliveries] == [number // 2] * 2
+    for delivery in result.deliveries:
+        assert (delivery.lost, delivery.conflicts, delivery.needless) == ([], 0, 0)
+    assert sum(delivery.repeats for delivery in result.deliveries) <= 3 * WINDOW

@@ -63,10 +63,12 @@ def test_a_vehicle_that_is_not_registered_is_unknown() -> None:
 
 @pytest.mark.parametrize(("edition", "flag"), [("2016", None), ("2025", 4)])
 def test_the_unknown_vehicle_is_told_so_where_its_edition_has_the_flag(edition: str, flag: int | None) -> None:
-    reply = answer(POLICIES["annex-b"], login(OTHER, edition), 0, 4)
+    arrival = login(OTHER, edition)
+    arrival.refusal = 4
+    reply = answer(POLICIES["annex-b"], arrival, 0)
     assert (reply[3] if reply else None) == flag
     # on the link of a client platform a bad login is answered
-    reply = answer(POLICIES["annex-b"], login(OTHER, edition), 0, 4, on_platform_link=True)
+    reply = answer(POLICIES["annex-b"], arrival, 0, on_platform_link=True)
     assert reply is not None
     assert reply[3] == (flag or 2)
 

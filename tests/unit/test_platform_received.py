@@ -102,7 +102,8 @@ def test_a_file_of_the_first_schema_is_brought_up_and_its_packets_stay(tmp_path:
     for kind, name in old.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite%'").fetchall():
         if name != "packets":
             old.execute(f"DROP {kind} {name}")
-    old.execute("ALTER TABLE packets DROP COLUMN content")
+    for column in ("content", "refusal", "opened"):
+        old.execute(f"ALTER TABLE packets DROP COLUMN {column}")
     old.execute("PRAGMA user_version = 1")
     old.commit()
     old.close()

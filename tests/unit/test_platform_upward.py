@@ -33,7 +33,7 @@ def answer(packet: Packet, flag: int = 1, unit: bytes | None = None) -> Packet:
 
 def report(number: int, command: int = 2, received_ms: int = WALL_MS, start: bytes = b"$$") -> Stored:
     unit = time_bytes(WALL_MS // 1000 + number) + b"\x04" + number.to_bytes(2, "big")
-    return Stored(number, build_packet(start, command, COMMAND, VINS[number % 2], 1, unit), received_ms)
+    return Stored(number, build_packet(start, command, COMMAND, VINS[number % 2], 1, unit), None, received_ms)
 
 
 def test_the_login_is_that_of_the_tables_with_a_serial_of_the_day() -> None:
@@ -88,6 +88,18 @@ def test_fresh_packets_go_up_byte_for_byte_and_late_ones_as_reissues() -> None:
         for command in (1, 3, 4):
             other = report(3, command, 0, start)
             assert made.send(other, 0, WALL_MS) == other.raw
+
+
+def test_what_came_encrypted_goes_up_opened_and_its_answer_is_known_by_the_time_inside() -> None:
+    made = upward()
+    units = [time_bytes(WALL_MS // 1000 + number) + b"\x04\x03\xe8" for number in range(2)]
+    sent = []
+    for number, unit in enumerate(units):
+        raw = build_packet(b"$$", 2, COMMAND, VINS[0], 5, unit[::-1])
+        sent.append(Packet(made.send(Stored(number, raw, unit, WALL_MS), 0, WALL_MS)))
+    assert [packet.raw for packet in sent] == [build_packet(b"$$", 2, COMMAND, VINS[0], 1, unit) for unit in units]
+    made.receive(answer(sent[1]), 0)
+    assert made.proven == [1]
 
 
 def test_the_answer_proves_whatever_it_carries() -> None:
