@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.cli import main
 from agent.core.editions import EDITIONS
-from agent.parameters import KEY, AnswerTimeouts, Endpoint, Parameters, ReportSettings
+from agent.parameters import KEY, AnswerTimeouts, Endpoint, Parameters
 
 E2016, E2025 = EDITIONS["2016"], EDITIONS["2025"]
 
@@ -36,6 +36,11 @@ async def loaded(config, change=None, edition=E2016):
         return parameters
 
 
+def report_ms(parameters):
+    found = parameters.report_settings()
+    return found.period_ms, found.alarm_period_ms, found.storage_ms
+
+
 def test_without_a_platform_the_defaults_and_the_file_hold(tmp_path):
     parameters = run(loaded(make_config(tmp_path)))
     assert parameters.values == {
@@ -56,7 +61,7 @@ def test_without_a_platform_the_defaults_and_the_file_hold(tmp_path):
         0x0F: 0xFFFF,
         0x10: 2,
     }
-    assert parameters.report_settings() == ReportSettings(10_000, 10_000, 1000)
+    assert report_ms(parameters) == (10_000, 1000, 10_000)
     assert parameters.answer_timeouts() == AnswerTimeouts(60_000, 60_000)
     settings = parameters.session_settings()
     assert (settings.heartbeat_ms, settings.login_retry_ms, settings.login_wait_ms) == (60_000, 60_000, 1_800_000)
@@ -80,7 +85,7 @@ def test_whatever_the_file_says_a_query_can_be_answered(tmp_path, edition, port)
 def test_the_units_are_those_of_the_edition(tmp_path):
     parameters = run(loaded(make_config(tmp_path, "2025"), edition=E2025))
     assert (parameters.get(1), parameters.get(2), parameters.get(3)) == (10_000, 10, 1)
-    assert parameters.report_settings() == ReportSettings(10_000, 10_000, 1000)
+    assert report_ms(parameters) == (10_000, 1000, 10_000)
     assert parameters.session_settings().login_retry_ms == 180_000
 
 
