@@ -22,12 +22,6 @@ def run(coroutine):
     return asyncio.run(coroutine)
 
 
-def periods(parameters):
-    """In ms: local storage, reports, reports during an alarm."""
-    settings = parameters.report_settings()
-    return settings.storage_ms, settings.period_ms, settings.alarm_period_ms
-
-
 def on_disk(folder):
     with closing(sqlite3.connect(folder / "outbox.db")) as db:
         found = db.execute("SELECT value FROM meta WHERE key = ?", (KEY,)).fetchone()
@@ -40,6 +34,11 @@ async def loaded(config, change=None, edition=E2016):
         if change is not None:
             await change(parameters, outbox)
         return parameters
+
+
+def report_ms(parameters):
+    found = parameters.report_settings()
+    return found.period_ms, found.alarm_period_ms, found.storage_ms
 
 
 def test_without_a_platform_the_defaults_and_the_file_hold(tmp_path):
@@ -62,7 +61,7 @@ def test_without_a_platform_the_defaults_and_the_file_hold(tmp_path):
         0x0F: 0xFFFF,
         0x10: 2,
     }
-    assert periods(parameters) == (10_000, 10_000, 1000)
+    assert report_ms(parameters) == (10_000, 1000, 10_000)
     assert parameters.answer_timeouts() == AnswerTimeouts(60_000, 60_000)
     settings = parameters.session_settings()
     assert (settings.heartbeat_ms, settings.login_retry_ms, settings.login_wait_ms) == (60_000, 60_000, 1_800_000)
@@ -86,7 +85,7 @@ def test_whatever_the_file_says_a_query_can_be_answered(tmp_path, edition, port)
 def test_the_units_are_those_of_the_edition(tmp_path):
     parameters = run(loaded(make_config(tmp_path, "2025"), edition=E2025))
     assert (parameters.get(1), parameters.get(2), parameters.get(3)) == (10_000, 10, 1)
-    assert periods(parameters) == (10_000, 10_000, 1000)
+    assert report_ms(parameters) == (10_000, 1000, 10_000)
     assert parameters.session_settings().login_retry_ms == 180_000
 
 
