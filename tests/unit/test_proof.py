@@ -58,6 +58,20 @@ def test_a_time_that_several_rows_share_names_none_of_them():
     assert rows.answered(REISSUE, 70, True, 1) == (1, "proven")
 
 
+def test_a_time_that_several_rows_shared_names_the_last_one_left():
+    rows = delivery()
+    for number, collected_at in enumerate((50, 70, 70), 1):
+        rows.sent(number, REISSUE, collected_at, 100 * number, 0)
+    rows.answered(REISSUE, 50, True, 1)
+    rows.answered(REISSUE, 70, True, 1)  # the oldest of them
+    rows.sent(4, REISSUE, 60, 400, 1)
+    assert len(rows) == 2
+    assert rows.answered(REISSUE, 60, True, 1) == (4, "proven")
+    rows.sent(5, REISSUE, 40, 500, 1)
+    assert rows.answered(REISSUE, 70, True, 1) == (3, "proven")
+    assert (len(rows), rows.rows()) == (1, {5})
+
+
 def test_an_answer_to_another_command_belongs_to_no_row():
     rows = delivery()
     rows.sent(1, REISSUE, 50, 100, 0)

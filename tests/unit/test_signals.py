@@ -211,6 +211,20 @@ def test_a_float_is_rounded_to_its_count_or_invalid(tmp_path: Path, place: str, 
     assert car.sample()[1]["total_voltage"] == count
 
 
+def test_a_float_in_an_expression_is_exact(tmp_path: Path) -> None:
+    messages = """BO_ 256 M: 8 A
+ SG_ Torque : 0|64@1- (1,0) [0|0] "N.m" A
+ SIG_VALTYPE_ 256 Torque : 2;"""
+    # 2**-1074 is the smallest number that a double holds: a calculation with floats would lose it beside 1.
+    section = '[vehicle]\nsoc = { expression = "7 if b.M.Torque + 1 > 1 else 3" }\n'
+    car = Car(tmp_path, messages, section)
+    found = []
+    for number in (2.0**-1074, 0.0, -(2.0**-1074), float("nan")):
+        car.keep(256, struct.pack("<d", number))
+        found.append(car.sample()[1]["soc"])
+    assert found == [7, 3, 3, 0xFF]
+
+
 GUARDED = """BO_ 256 M: 4 A
  SG_ Speed : 0|16@1+ (0.1,0) [0|0] "km/h" A
  SG_ Alive : 16|4@1+ (1,0) [0|0] "" A
