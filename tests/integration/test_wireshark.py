@@ -13,6 +13,8 @@ from struct import pack
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agent.core.dataunit import decode_data_unit, encode_bodies
 from agent.core.editions import BY_START, EDITIONS
@@ -22,6 +24,7 @@ from agent.core.packet import PLAIN, Packet, build_packet
 from agent.core.parameters import Codes, Control, PackCodes, Parameters
 from agent.jsonvalues import value_of
 from agent.wireshark import dissector
+from tests.strategies import bodies
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/packets_2016.json").read_text(encoding="utf-8"))
 VIN = b"LGBTEST0000000017"
@@ -227,6 +230,24 @@ def test_packets_without_a_network_around_them(tmp_path: Path) -> None:
     assert sum(compare(raw, proto) for raw, proto in zip(raws, found, strict=True)) > 350
 
 
+@st.composite
+def random_reports(draw: st.DrawFn) -> bytes:
+    """A report of either edition with any counts, legal or not."""
+    edition = EDITIONS[draw(st.sampled_from(sorted(EDITIONS)))]
+    return build_packet(
+        edition.start, 2, 0xFE, VIN, 1, TIME + encode_bodies(edition, draw(bodies(edition, legal=False)), False)
+    )
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(raws=st.lists(random_reports(), min_size=20, max_size=30))
+def test_every_field_of_random_reports(raws: list[bytes], tmp_path: Path) -> None:
+    found = dissect(tmp_path, raws)
+    assert len(found) == len(raws)
+    for raw, proto in zip(raws, found, strict=True):
+        compare(raw, proto)
+
+
 def test_special_values_are_said_in_words(tmp_path: Path) -> None:
     vehicle = {"vehicle_state": 0xFE, "charging_state": 9, "run_mode": 0xFF, "speed": 0xFFFE, "odometer": 0xFFFFFFFF,
                "total_voltage": 60001, "total_current": 29999, "soc": 101, "dcdc_state": 1, "gear": 0xAF,
@@ -264,7 +285,7 @@ def test_damage_is_said_and_hides_nothing(tmp_path: Path) -> None:
     found = dissect(tmp_path, [wrong, cut, unknown, b"noise" + good, good])
     text = [ET.tostring(proto, encoding="unicode") for proto in found]
     assert "gbt32960.bcc.wrong" in text[0]
-    assert shown(found[0])[-1] [:2] == ("bcc_ok", 0)
+    assert shown(found[0])[-1][:2] == ("bcc_ok", 0)
     assert "gbt32960.ends" in text[1]
     assert "gbt32960.rest" in text[2]
     compare(good, found[-1])
