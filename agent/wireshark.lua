@@ -96,7 +96,7 @@ function Reader:take(size)
 end
 
 local function part_of(raw, shift, width)
-    return math.floor(raw / 2 ^ shift) % 2 ^ width
+    return math.floor(math.floor(raw / 2 ^ shift) % 2 ^ width)
 end
 
 local DIGITS = { [1] = "%d", [10] = "%.1f", [100] = "%.2f", [1000] = "%.3f", [10000] = "%.4f", [1000000] = "%.6f" }

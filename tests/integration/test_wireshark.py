@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
 from struct import pack
@@ -20,9 +21,9 @@ from agent.core.dataunit import decode_data_unit, encode_bodies
 from agent.core.editions import BY_START, EDITIONS
 from agent.core.errors import RemoteProtocolError
 from agent.core.field import Blob, Field, Items, Layout, Text, Time
-from agent.core.packet import PLAIN, Packet, build_packet
+from agent.core.packet import PLAIN, Packet, build_packet, epoch_of
 from agent.core.parameters import Codes, Control, PackCodes, Parameters
-from agent.jsonvalues import value_of
+from agent.jsonvalues import text_of, value_of
 from agent.wireshark import dissector
 from tests.strategies import bodies
 
@@ -159,6 +160,42 @@ def shown(proto: ET.Element) -> list[Leaf]:
     return out
 
 
+def texts(layout: Layout, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Texts of the rows of a command in their order."""
+    for row in layout.rows:
+        place = f"{layout.name}.{row.name}"
+        if isinstance(row, Text):
+            yield place, values[row.name]
+        elif isinstance(row, Codes | PackCodes):
+            yield from ((place, code) for code in values["codes"] if code)
+        elif isinstance(row, Control):
+            yield from ((f"{layout.name}.{key}", values[key]) for key in ("text", "arguments") if values.get(key))
+        elif isinstance(row, Parameters):
+            for number_, content in values["parameters"]:
+                item = row.table[number_]
+                if not isinstance(item, Field):
+                    name = item.name if isinstance(item, Text) else row.table[item].name.removesuffix("_length")
+                    yield f"{layout.name}.{name}", content
+
+
+def compare_texts(raw: bytes, proto: ET.Element) -> None:
+    packet = Packet(raw)
+    edition = BY_START[packet.start]
+    row = edition.commands[packet.command]
+    unit = decode_data_unit(edition, packet.command, packet.unit, packet.response)
+    ours: list[tuple[str, Any]] = [("vin", packet.vin)]
+    layout = row.rows(packet.response)
+    if unit.values is not None and layout is not None:
+        ours += texts(layout, unit.values)
+    names = {place for place, _ in ours}
+    found = [((field.get("name") or "").removeprefix("gbt32960."), field.get("show")) for field in proto.iter("field")]
+    plain = [(place, text_of(content, padded=True)) for place, content in ours]
+    assert [pair for pair in found if pair[0] in names] == plain
+    if unit.time:
+        moment = datetime.fromtimestamp(epoch_of(unit.time), timezone(timedelta(hours=8)))
+        assert ("time", moment.isoformat()) in found
+
+
 def compare(raw: bytes, proto: ET.Element) -> int:
     """Number of numbers compared."""
     ours, theirs = wanted(raw), shown(proto)
@@ -208,6 +245,8 @@ def test_every_field_of_the_printed_packets_of_both_editions(tmp_path: Path, tbo
     found = dissect(tmp_path, raws)
     assert len(found) == len(raws)
     assert sum(compare(raw, proto) for raw, proto in zip(raws, found, strict=True)) > 550
+    for raw, proto in zip(raws, found, strict=True):
+        compare_texts(raw, proto)
 
 
 @pytest.mark.parametrize("port", [32960, 9000])
