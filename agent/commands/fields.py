@@ -1,6 +1,7 @@
 """`tbox fields`: the tables of an edition, and how many items they have."""
 
 import argparse
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--edition", choices=sorted(EDITIONS), default="2016", help="edition (default: %(default)s)")
     parser.add_argument("--count", action="store_true", help="count the data items of each body instead")
+    parser.add_argument("--lua", action="store_true", help="print a Wireshark dissector in Lua, for every edition")
     parser.add_argument("--json", action="store_true", help="print one JSON value")
     add_mapping_argument(parser)
 
@@ -34,6 +36,12 @@ def run(args: argparse.Namespace) -> int:
     """Print the table."""
     from agent.mapping.declared import declared_editions
 
+    if args.lua:
+        from agent.wireshark import dissector
+
+        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]  # what Wireshark reads, whatever the locale
+        print(dissector(args.lang))
+        return 0
     edition = declared_editions(args.mapping)[args.edition]
     if args.count:
         _print_count(edition, args.lang, args.json)
