@@ -105,6 +105,12 @@ class PlatformSide:
             (lambda wall_s: self._seal.activation(wall_s, vin)) if activate else None,
         )
 
+    def _second_session(self) -> Session:
+        """The keys of encryption are shared with the first platform only."""
+        vehicle = self._config.vehicle
+        settings = self.parameters.session_settings()
+        return Session(self._edition, vehicle.vin.encode(), login_values(vehicle), settings, self._seal.sign)
+
     def _make_uplink(
         self, store: Store, session: Session, open_link: "Callable[[], Awaitable[Link]]", commands: "Commands | None"
     ) -> Uplink:
@@ -125,9 +131,7 @@ class PlatformSide:
 
     def _second(self, endpoint: Endpoint) -> Uplink:
         """The uplink of sampling monitoring; nobody commands there."""
-        return self._make_uplink(
-            LiveOnly(self._outbox), self._make_session(activate=False), lambda: self._open(endpoint), None
-        )
+        return self._make_uplink(LiveOnly(self._outbox), self._second_session(), lambda: self._open(endpoint), None)
 
     async def _open_link(self) -> Link:
         return await self._open(self.parameters.endpoint())

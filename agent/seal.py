@@ -46,10 +46,15 @@ class Seal:
 
     # -- data units ----------------------------------------------------------------------------------------------------
 
-    def seal(self, start: bytes, command: int, unit: bytes) -> tuple[int, bytes]:
-        """(encryption code, data unit to send) of a plain unit, time bytes in place; `start` is its packet's start mark."""
+    def sign(self, start: bytes, command: int, unit: bytes) -> tuple[int, bytes]:
+        """As `seal`, for a platform that shares no key with this terminal: signed where it has to be, not encrypted."""
         if self._signer is not None and command in (REALTIME, REISSUE) and start in SIGNED_STARTS:
             unit += self._signature_block(unit, self._signer)
+        return PLAIN, unit
+
+    def seal(self, start: bytes, command: int, unit: bytes) -> tuple[int, bytes]:
+        """(encryption code, data unit to send) of a plain unit, time bytes in place; `start` is its packet's start mark."""
+        _, unit = self.sign(start, command, unit)
         kind = self.security.encryption
         if kind == "none" or not unit:
             return PLAIN, unit
