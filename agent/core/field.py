@@ -199,7 +199,7 @@ class Items:
                 raise FieldError(count.name, value, count.lo, count.hi)
             return pack(">" + count.code, value)
         size = len(value)
-        if size > count.hi and count.invalid is not None and size >= count.top - 1:
+        if count.invalid is not None and size >= count.top - 1:
             raise FieldError(count.name, size, count.lo, count.hi)
         head = count.encode(size, strict)
         item = self.item

@@ -82,24 +82,49 @@ def test_a_sentinel_count_stands_for_the_list_and_none_follows(size: int, raw: i
 
 
 def test_a_count_in_place_of_a_list_must_be_a_sentinel() -> None:
-    with pytest.raises(FieldError, match="motors_count"):
+    with pytest.raises(FieldError, match=r"^motors_count: raw value 3 is not in 1\.\.253$"):
         Items("motors", U8, SPEED, 1, 253).encode(3, True)
     with pytest.raises(FieldError, match="cells_count"):
         CELLS.encode(0xFF, True)
 
 
 def test_a_list_never_gets_a_count_that_means_something_else() -> None:
+    codes = Items("codes", U8, SPEED, 0, 252)
+    assert codes.encode([0] * 253, False)[:1] == b"\xfd"
+    assert codes.decode(b"\xfd" + bytes(2 * 253), 0) == ([0] * 253, 507)
     for size in (254, 255):
-        with pytest.raises(FieldError, match="codes_count"):
-            Items("codes", U8, SPEED, 0, 252).encode([0] * size, False)
+        with pytest.raises(FieldError, match=rf"^codes_count: raw value {size} is not in 0\.\.252$"):
+            codes.encode([0] * size, False)
+
+
+def test_a_list_whose_count_has_no_other_meaning_may_be_as_long_as_it_counts() -> None:
+    cells = Items("cells", U8, SPEED, 1, 200, False)
+    for size in (0, 201, 254, 255):
+        data = cells.encode([0] * size, False)
+        assert data == bytes((size,)) + bytes(2 * size)
+        assert cells.decode(data, 0) == ([0] * size, len(data))
+        with pytest.raises(FieldError, match="cells_count"):
+            cells.encode([0] * size, True)
+
+
+def test_groups_of_a_list_stand_behind_each_other() -> None:
+    motors = Items("motors", U8, Layout("motor", (SPEED, PROBE)), 1, 9)
+    groups = [{"speed": 1, "probe": 2}, {"speed": 3, "probe": 4}]
+    assert motors.encode(groups, True) == bytes.fromhex("02 0001 02 0003 04")
+    assert motors.decode(bytes.fromhex("02 0001 02 0003 04 05"), 0) == (groups, 7)
+    wrong = [{"speed": 2201, "probe": 0}]
+    assert motors.encode(wrong, False) == bytes.fromhex("01 0899 00")
+    with pytest.raises(FieldError, match="speed"):
+        motors.encode(wrong, True)
 
 
 def test_text_is_padded_and_never_cut() -> None:
     text = Text("user", 5)
     assert text.encode(b"abc", True) == b"abc\0\0"
     assert text.decode(b"abc\0\0x", 0) == (b"abc\0\0", 5)
-    with pytest.raises(FieldError, match="user"):
+    with pytest.raises(FieldError, match=r"^user \(length\): raw value 6 is not in 0\.\.5$"):
         text.encode(b"abcdef", True)
+    assert Text("chip", 3, b" ").encode(b"a", True) == b"a  "
 
 
 def test_a_time_is_six_bytes_whether_or_not_it_exists() -> None:
@@ -116,15 +141,31 @@ def test_blob_has_its_length_before_it() -> None:
     blob = Blob("key", U16, 1, 9)
     assert blob.encode(b"abc", True) == b"\x00\x03abc"
     assert blob.decode(b"\x00\x03abcd", 0) == (b"abc", 5)
+    assert blob.name == "key"
     with pytest.raises(FieldError, match="key_length"):
         blob.encode(b"", True)
+    for size in (10, 254, 255):  # the length has no sentinel
+        with pytest.raises(FieldError, match=rf"^key_length: raw value {size} is not in 0\.\.9$"):
+            Blob("key", U8, 0, 9).encode(bytes(size), True)
 
 
 def test_a_layout_names_what_is_missing() -> None:
     layout = Layout("engine", (SPEED, PROBE))
     assert layout.encode({"speed": 1, "probe": 2, "more": 3}) == b"\x00\x01\x02"
-    with pytest.raises(LocalProtocolError, match="engine: field probe is missing"):
+    with pytest.raises(LocalProtocolError, match="^engine: field probe is missing$"):
         layout.encode({"speed": 1})
+
+
+def test_a_layout_checks_its_fields_and_its_lists() -> None:
+    layout = Layout("pack", (PROBE, SPEED, CELLS, PROBE, SPEED))
+    good = {"probe": 1, "speed": 2, "cells": [3]}
+    assert layout.encode(good) == bytes.fromhex("01 0002 01 0003 01 0002")
+    assert layout.decode(layout.encode(good)) == (good, 9)
+    for name, value in (("speed", 2201), ("probe", 241), ("cells", [60001]), ("cells", [])):
+        wrong = good | {name: value}
+        with pytest.raises(FieldError, match=f"^{name[:4]}"):
+            layout.encode(wrong)
+        assert layout.decode(layout.encode(wrong, False))[0] == wrong
 
 
 def test_a_layout_inside_a_list_names_what_is_missing() -> None:
