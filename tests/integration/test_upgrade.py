@@ -199,7 +199,7 @@ def change(data, at=-1):
     ("suffix", "spoil", "said"),
     [
         ("", change, "SHA-256"),
-        ("", lambda data: data[:-1], "its manifest says"),
+        ("", lambda data: data[:-1], "has 15999 bytes, its manifest says 16000"),
         ("", lambda data: data + b"x", "more than 16000 bytes"),
         ("", None, "404"),
         (MANIFEST, lambda data: data.replace(b"1.3.0", b"1.9.0"), "not signed"),
@@ -238,12 +238,20 @@ def redirect(to):
     return answer
 
 
-@pytest.mark.parametrize("to", ["file:///etc/passwd", "ftp://127.0.0.1/x", "https://127.0.0.1/x", "data:,x"])
-def test_a_redirect_to_another_scheme_is_refused(tmp_path, shelf, maker, caplog, to):
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("file:///etc/passwd", "not allowed"),
+        ("data:,x", "not allowed"),
+        ("ftp://127.0.0.1/x", "another scheme refused"),
+        ("https://127.0.0.1/x", "another scheme refused"),
+    ],
+)
+def test_a_redirect_to_another_scheme_is_refused(tmp_path, shelf, maker, caplog, to, said):
     sign(maker, shelf)
     shelf.files[f"/fw.bin{MANIFEST}"] = redirect(to)
     config, _ = upgrade_config(tmp_path, maker)
-    refused_later(tmp_path, config, shelf, caplog, "cannot be fetched")
+    refused_later(tmp_path, config, shelf, caplog, said)
 
 
 def test_a_redirect_within_the_scheme_is_followed_but_not_for_ever(tmp_path, shelf, maker, caplog):
