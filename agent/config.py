@@ -331,15 +331,19 @@ def _check_buses(tables: Any, faults: list[str]) -> None:
 
 
 def _check_interval(table: dict[str, Any], faults: list[str]) -> None:
-    """An edition's row of parameter 02 is narrower than what another allows."""
+    """An edition's rows of parameters 02 and 03 may be narrower than what another allows."""
     vehicle, report = table.get("vehicle"), table.get("report")
-    if not isinstance(vehicle, dict) or not isinstance(report, dict):
+    edition = EDITIONS.get(str(vehicle.get("edition", "2016"))) if isinstance(vehicle, dict) else None
+    if edition is None or not isinstance(report, dict):
         return
-    edition, interval_s = EDITIONS.get(str(vehicle.get("edition", "2016"))), report.get("interval_s")
-    if edition is not None and type(interval_s) is int and 1 <= interval_s <= 600:
-        row = edition.parameters[0x02]
-        if not row.lo <= interval_s <= row.hi:
-            faults.append(f"report.interval_s = {interval_s}: edition {edition.name} allows {row.lo} to {row.hi} s")
+    for name, number, ms in (("interval_s", 0x02, 1000), ("alarm_interval_ms", 0x03, 1)):
+        row, value = edition.parameters[number], report.get(name)
+        lo, hi = (count * (1000 if row.unit == "s" else 1) // ms for count in (row.lo, row.hi))
+        said = any(fault.startswith(f"report.{name} =") for fault in faults)
+        if type(value) is int and not lo <= value <= hi and not said:
+            faults.append(
+                f"report.{name} = {value}: edition {edition.name} allows {lo} to {hi} (parameter {number:02X})"
+            )
 
 
 def vin_warning(vin: str) -> str | None:

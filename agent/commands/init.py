@@ -67,7 +67,7 @@ level = "info"
 # power_off = ["/usr/sbin/poweroff"]
 # alarm = ["/usr/local/bin/warn", "--", "{{level}}", "{{text}}"]
 # upgrade = ["/usr/local/bin/install", "{{file}}", "{{version}}"]   # with a detached process of its own if it stops this one
-# upgrade_key = "maker.pem"            # Ed25519; `tbox-bench sign-upgrade` makes key, manifest and signature
+# upgrade_key = "maker.pem"            # Ed25519 or SM2; `tbox-bench sign-upgrade` makes key, manifest and signature
 # maker = "ABCD"
 """
 

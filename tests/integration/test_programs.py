@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 from pathlib import Path
 
@@ -20,6 +21,18 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def ends(pid):
+    """Whether a process that was killed is gone; its death may take the kernel a moment."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], 10)[0])
+    finally:
+        os.close(descriptor)
 
 
 def test_arguments_are_replaced_whole_and_never_seen_by_a_shell(tmp_path):
@@ -55,9 +68,9 @@ def test_an_exit_status_is_said_with_what_it_said(tmp_path, caplog):
 
 def test_one_that_hangs_is_killed_with_its_children(tmp_path, caplog):
     argv, _ = recorder(tmp_path, f"sleep 300 & echo $! > {tmp_path}/child; trap '' TERM; wait")
-    assert run_program(argv, timeout_s=0.5) is None
-    assert "killed after 0.5 s" in caplog.text
-    assert not alive(int((tmp_path / "child").read_text()))
+    assert run_program(argv, timeout_s=2) is None
+    assert "killed after 2 s" in caplog.text
+    assert ends(int((tmp_path / "child").read_text()))
 
 
 def test_output_is_bounded(tmp_path, caplog):
@@ -85,6 +98,6 @@ def test_cancelling_kills_it(tmp_path):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not alive(int((tmp_path / "pid").read_text()))
+        assert ends(int((tmp_path / "pid").read_text()))
 
     asyncio.run(main())

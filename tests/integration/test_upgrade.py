@@ -17,6 +17,7 @@ import pytest
 from commanded_parts import TIME, WALL_S, commanded, make_config, recorder
 from hypothesis import given
 from hypothesis import strategies as st
+from security_parts import needs_openssl, openssl
 
 from agent.cli import main as tbox
 from agent.core.terminal import CONTROL, ERROR
@@ -87,10 +88,12 @@ def maker(tmp_path):
     return folder
 
 
-def sign(folder, shelf, package=PACKAGE, *, firmware="1.3.0", hardware="HW1", maker="ABCD", key="key.pem"):
+def sign(
+    folder, shelf, package=PACKAGE, *, firmware="1.3.0", hardware="HW1", maker="ABCD", key="key.pem", kind="ed25519"
+):
     """Put a package on the shelf as `tbox-bench sign-upgrade` makes it."""
     (folder / "fw.bin").write_bytes(package)
-    given = {"file": folder / "fw.bin", "key": folder / key, "new_key": not (folder / key).exists()}
+    given = {"file": folder / "fw.bin", "key": folder / key, "new_key": None if (folder / key).exists() else kind}
     assert sign_upgrade.run(Namespace(**given, maker=maker, hardware=hardware, firmware=firmware)) == 0
     for suffix in ("", MANIFEST, SIGNATURE):
         shelf.files[f"/fw.bin{suffix}"] = (folder / f"fw.bin{suffix}").read_bytes()
@@ -132,9 +135,10 @@ def refused_later(tmp_path, config, shelf, caplog, said, **order):
     assert said in caplog.text
 
 
+@pytest.mark.parametrize("kind", ["ed25519", "sm2"])
 @pytest.mark.parametrize("named", [{}, {"firmware": b"1.3.0", "hardware": b"HW1\0\0", "maker": b"ABCD"}])
-def test_a_signed_newer_package_is_handed_to_the_program(tmp_path, shelf, maker, caplog, named):
-    sign(maker, shelf)
+def test_a_signed_newer_package_is_handed_to_the_program(tmp_path, shelf, maker, caplog, named, kind):
+    sign(maker, shelf, kind=kind)
     config, record = upgrade_config(tmp_path, maker)
     answer, counters = upgrade(config, arguments(f"{shelf.url}/fw.bin?a=1&b=$(reboot)'", **named))
     assert (answer.flag, counters.security) == (1, 0)
@@ -191,15 +195,15 @@ def test_a_downgrade_needs_the_configuration(tmp_path, shelf, maker):
     assert record.read_text().splitlines()[1] == "1.1.0"
 
 
-def change(data, at=-1):
-    return data[:at] + bytes((data[at] ^ 1,)) + data[at:][1:]
+def change(data, at=0):
+    return data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
 
 
 @pytest.mark.parametrize(
     ("suffix", "spoil", "said"),
     [
         ("", change, "SHA-256"),
-        ("", lambda data: data[:-1], "its manifest says"),
+        ("", lambda data: data[:-1], "has 15999 bytes, its manifest says 16000"),
         ("", lambda data: data + b"x", "more than 16000 bytes"),
         ("", None, "404"),
         (MANIFEST, lambda data: data.replace(b"1.3.0", b"1.9.0"), "not signed"),
@@ -221,9 +225,11 @@ def test_one_changed_byte_anywhere_is_refused(tmp_path, shelf, maker, caplog, su
     refused_later(tmp_path, config, shelf, caplog, said)
 
 
-def test_another_makers_signature_is_refused(tmp_path, shelf, maker, caplog):
-    sign(maker, shelf)
-    sign(maker, shelf, key="other.pem")
+@pytest.mark.parametrize("kind", ["ed25519", "sm2"])
+@pytest.mark.parametrize("other", ["ed25519", "sm2"])
+def test_another_makers_signature_is_refused(tmp_path, shelf, maker, caplog, kind, other):
+    sign(maker, shelf, kind=kind)
+    sign(maker, shelf, key="other.pem", kind=other)
     config, _ = upgrade_config(tmp_path, maker)
     refused_later(tmp_path, config, shelf, caplog, "not signed")
 
@@ -238,12 +244,20 @@ def redirect(to):
     return answer
 
 
-@pytest.mark.parametrize("to", ["file:///etc/passwd", "ftp://127.0.0.1/x", "https://127.0.0.1/x", "data:,x"])
-def test_a_redirect_to_another_scheme_is_refused(tmp_path, shelf, maker, caplog, to):
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("file:///etc/passwd", "not allowed"),
+        ("data:,x", "not allowed"),
+        ("ftp://127.0.0.1/x", "another scheme refused"),
+        ("https://127.0.0.1/x", "another scheme refused"),
+    ],
+)
+def test_a_redirect_to_another_scheme_is_refused(tmp_path, shelf, maker, caplog, to, said):
     sign(maker, shelf)
     shelf.files[f"/fw.bin{MANIFEST}"] = redirect(to)
     config, _ = upgrade_config(tmp_path, maker)
-    refused_later(tmp_path, config, shelf, caplog, "cannot be fetched")
+    refused_later(tmp_path, config, shelf, caplog, said)
 
 
 def test_a_redirect_within_the_scheme_is_followed_but_not_for_ever(tmp_path, shelf, maker, caplog):
@@ -424,10 +438,30 @@ def test_an_address_that_is_none_is_refused_at_once(tmp_path, shelf, maker, url)
     assert answer.flag == ERROR
 
 
+@needs_openssl
+@pytest.mark.parametrize("kind", ["ed25519", "sm2"])
+def test_keys_and_signatures_of_openssl(tmp_path, kind):
+    algorithm = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:sm2"] if kind == "sm2" else ["-algorithm", kind]
+    options = ["-digest", "sm3", "-pkeyopt", "distid:1234567812345678"] if kind == "sm2" else []
+    private, public, manifest = tmp_path / "key.pem", tmp_path / "key.pub", tmp_path / "fw.bin.manifest"
+    openssl("genpkey", *algorithm, "-out", private)
+    openssl("pkey", "-in", private, "-pubout", "-out", public)
+    manifest.write_bytes(b"any bytes")
+    signature = openssl("pkeyutl", "-sign", "-rawin", *options, "-inkey", private, "-in", manifest).stdout
+    key = load_public_key(public)
+    assert key.verifies(signature, b"any bytes")
+    assert not key.verifies(signature, b"any other bytes")
+    for at in range(len(signature)):
+        assert not key.verifies(change(signature, at), b"any bytes")
+    assert not any(
+        key.verifies(rubbish, b"any bytes") for rubbish in (b"", signature[:-1], signature + b"\0", b"\0" * 64)
+    )
+
+
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
 def test_a_key_file_that_holds_none(tmp_path, content):
     (tmp_path / "key.pem").write_bytes(content)
-    with pytest.raises(AgentError, match=r"key\.pem: is no"):
+    with pytest.raises(AgentError, match=r"key\.pem: "):
         load_public_key(tmp_path / "key.pem")
 
 
@@ -437,7 +471,7 @@ def test_a_key_of_another_kind_is_said(tmp_path):
 
     public = ec.generate_private_key(ec.SECP256R1()).public_key()
     (tmp_path / "key.pem").write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    with pytest.raises(AgentError, match="is no Ed25519 key"):
+    with pytest.raises(AgentError, match="is neither an Ed25519 nor an SM2 key"):
         load_public_key(tmp_path / "key.pem")
 
 
@@ -493,10 +527,10 @@ def test_signing_refuses_what_no_terminal_would_take(tmp_path):
     (tmp_path / "fw.bin").write_bytes(PACKAGE)
     key = ["--key", str(tmp_path / "key.pem")]
     arguments = ["sign-upgrade", str(tmp_path / "fw.bin"), *key, "--hardware", "HW1", "--firmware", "1.3.0"]
-    assert bench([*arguments, "--maker", "abc", "--new-key"]) == 2
+    assert bench([*arguments, "--maker", "abc", "--new-key", "ed25519"]) == 2
     assert bench([*arguments, "--maker", "ABCD"]) == 1  # no key yet
-    assert bench([*arguments, "--maker", "ABCD", "--new-key"]) == 0
-    assert bench([*arguments, "--maker", "ABCD", "--new-key"]) == 1  # never overwritten
+    assert bench([*arguments, "--maker", "ABCD", "--new-key", "ed25519"]) == 0
+    assert bench([*arguments, "--maker", "ABCD", "--new-key", "ed25519"]) == 1  # never overwritten
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
     manifest = json.loads((tmp_path / "fw.bin.manifest").read_bytes())
     assert manifest["sha256"] == hashlib.sha256(PACKAGE).hexdigest()

@@ -186,3 +186,21 @@ def test_faults_of_the_login_are_named_all_at_once(tmp_path, text, said):
     assert len(faults) == len(said), faults
     for fault, begin in zip(faults, said, strict=True):
         assert fault.startswith(begin)
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad", "said"),
+    [
+        ("interval_s", 30, 31, "allows 1 to 30 (parameter 02)"),
+        ("alarm_interval_ms", 1000, 1001, "allows 0 to 1000 (parameter 03)"),
+    ],
+)
+def test_periods_are_those_of_the_edition(tmp_path, key, good, bad, said):
+    text = GOOD.replace("[vehicle]", '[vehicle]\nedition = "2025"\npacks = []')
+    (tmp_path / "good.toml").write_text(f"{text}[report]\n{key} = {good}\n")
+    load_config(tmp_path / "good.toml")
+    (tmp_path / "other.toml").write_text(f"{GOOD}[report]\n{key} = {bad}\n")
+    load_config(tmp_path / "other.toml")
+    (fault,) = faults_of(tmp_path, f"{text}[report]\n{key} = {bad}\n")
+    assert fault == f"report.{key} = {bad}: edition 2025 {said}"
+    assert len(faults_of(tmp_path, f"{text}[report]\n{key} = 70000\n")) == 1

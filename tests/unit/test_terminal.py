@@ -373,6 +373,12 @@ def test_shell_characters_that_may_stand_in_a_url_are_only_a_url():
     assert reply.action[2]["url"] == URL
 
 
+def test_an_order_that_can_be_read_in_two_ways_is_refused():
+    """A port of two `;` and nothing behind the maker; or no port, and a time limit of two `;`."""
+    with pytest.raises(UpgradeOrderError, match="two ways"):
+        read_upgrade(URL + b";;;;;" + b";;" + b";ABCD;;;")
+
+
 @pytest.mark.parametrize(
     "fields",
     [
