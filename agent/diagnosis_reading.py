@@ -11,7 +11,7 @@ from struct import unpack_from
 from typing import Any
 
 from agent.core.errors import RemoteProtocolError
-from agent.core.field import Blob, Field, Items, Layout, Text, Time
+from agent.core.field import Blob, Field, Items, Layout, Sized, Text, Time
 from agent.core.parameters import ALARM_CONTROL, Codes, Control, PackCodes, Parameters
 
 ILLEGAL = 3  # costs: a value outside its row,
@@ -21,7 +21,6 @@ TO_THE_END = 7  # the same where the body swallows everything behind it,
 KEPT = 6  # a body of a type that may be sent but has no layout,
 UNREAD = 30  # bytes that fit nothing
 _NEAR = 2048  # bytes in which the end of a body without length is looked for
-_FORMS = {1: "B", 2: "H", 4: "I"}
 _IDENTIFIER = Field("id", 1, lo=1, hi=0xFE, sentinel=False)
 
 
@@ -89,6 +88,8 @@ class Reader:
     def part(self, type_id: int, layout: Layout, offset: int, begin: int, mistake: str = "") -> Part:
         """The rows of `layout` at `begin`; BrokenError where they do not fit."""
         part = Part(offset, begin, type_id, layout, mistake)
+        if isinstance(layout, Sized) and self._number(part, layout.length, layout.name, layout.clause) != layout.size:
+            raise BrokenError(begin, layout.clause, "not_declared", layout.name)
         self._layout(part, layout, layout.clause)
         return part
 
@@ -106,7 +107,7 @@ class Reader:
         if end > len(self.data):
             raise BrokenError(part.end, clause, "ends", row.name)
         self.spend(2 + count // 8)
-        raws = unpack_from(f"{self._mark}{count}{_FORMS[row.size]}", self.data, part.end)
+        raws = unpack_from(f"{self._mark}{count}{row.code}", self.data, part.end)
         part.leaves.append(Leaf(row, table, clause, part.end, raws))
         part.end = end
         return raws

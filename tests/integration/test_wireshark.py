@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent import labels
 from agent.core.dataunit import decode_data_unit, encode_bodies
 from agent.core.editions import BY_START, EDITIONS
 from agent.core.errors import RemoteProtocolError
@@ -76,6 +77,7 @@ def dissect(tmp_path: Path, payloads: list[bytes], lang: str = "en", **how: int)
 
 def number(table: str, row: Field, raw: int, negative: bool = False) -> Leaf:
     value = "" if row.bits or row.flags else value_of(row, raw)
+    value = labels.MEANINGS.get(f"{table}.{row.name}", {}).get(raw, value)
     if isinstance(value, int | float) and not row.words:
         return f"{table}.{row.name}", raw, -value if negative else value
     return f"{table}.{row.name}", raw, value
@@ -165,7 +167,7 @@ def texts(layout: Layout, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for row in layout.rows:
         place = f"{layout.name}.{row.name}"
         if isinstance(row, Text):
-            yield place, values[row.name]
+            yield place, values[row.name].rstrip(row.pad)
         elif isinstance(row, Codes | PackCodes):
             yield from ((place, code) for code in values["codes"] if code)
         elif isinstance(row, Control):
@@ -189,7 +191,7 @@ def compare_texts(raw: bytes, proto: ET.Element) -> None:
         ours += texts(layout, unit.values)
     names = {place for place, _ in ours}
     found = [((field.get("name") or "").removeprefix("gbt32960."), field.get("show")) for field in proto.iter("field")]
-    plain = [(place, text_of(content, padded=True)) for place, content in ours]
+    plain = [(place, text_of(content, b"\0")) for place, content in ours]
     assert [pair for pair in found if pair[0] in names] == plain
     if unit.time:
         moment = datetime.fromtimestamp(epoch_of(unit.time), timezone(timedelta(hours=8)))
