@@ -122,7 +122,7 @@ def _read_report(reader: Reader, edition: Edition, begin: int, strict: bool, cut
     straight = _straight(reader, begin, edition, cut)
     if strict or cut or not straight.cost:
         return straight
-    theirs = _straight(reader, begin, other(edition), False)
+    theirs = _straight(reader, begin, other(edition).with_declared(edition.declared), False)
     if not theirs.cost:
         # One mistake, however many bodies it spoils.
         foreign = [part for part in theirs.parts if part.layout is not edition.body(part.type_id)]

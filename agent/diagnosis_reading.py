@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from struct import unpack_from
 from typing import Any
 
+from agent.core.edition import SIGNATURE
 from agent.core.errors import RemoteProtocolError
 from agent.core.field import Blob, Field, Items, Layout, Sized, Text, Time
 from agent.core.parameters import ALARM_CONTROL, Codes, Control, PackCodes, Parameters
@@ -238,6 +239,11 @@ def read_bodies(reader: Reader, begin: int, choices: Callable[[int], list[Choice
     return Reading(parts[::-1], best[end][0])
 
 
+def _is_declared(choices: list[Choice]) -> bool:
+    """Whether somebody said how long the body is."""
+    return bool(choices) and isinstance(choices[0].layout, Sized)
+
+
 def _ways(
     reader: Reader, offset: int, choices: Callable[[int], list[Choice]], kept: range, known: frozenset[int]
 ) -> list[tuple[int, Part]]:
@@ -252,7 +258,7 @@ def _ways(
             fault = fault or (None if choice.mistake else error)
             continue
         ways.append((part.cost() + (VARIANT if choice.mistake else 0), part))
-    if type_id >= 0x80 and type_id != 0xFF:
+    if type_id >= 0x80 and type_id != SIGNATURE and not _is_declared(choices(type_id)):
         stop = min(end, offset + _NEAR)
         places = [at for at in range(offset + 2, stop) if data[at] in known]
         reader.spend(_NEAR // 16 + len(places))
