@@ -4,11 +4,11 @@ Everything is a question to the tables: does the packet fit those of its edition
 length or check code would it fit?
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from agent.core.dataunit import TIME_SIZE
 from agent.core.edition import SIGNATURE, Edition
-from agent.core.editions import BY_START
+from agent.core.editions import EDITIONS
 from agent.core.field import U16
 from agent.core.packet import COMMAND, HEADER_SIZE, PLAIN, bcc, epoch_of
 from agent.diagnosis_frame import LARGEST, Frame, check_header, find_start, read_frame
@@ -39,13 +39,17 @@ def is_broken(findings: list[Finding]) -> bool:
     return any(finding.sure != POSSIBLE for finding in findings)
 
 
-def diagnose(raw: bytes) -> list[Finding]:
-    """What is wrong with the bytes of one packet, whole or not, by offset. Never raises; bounded in time."""
+def diagnose(raw: bytes, editions: Mapping[str, Edition] = EDITIONS) -> list[Finding]:
+    """What is wrong with the bytes of one packet, whole or not, by offset. Never raises; bounded in time.
+
+    `editions` by name: those that declare bodies of the maker's own are judged by their rows too.
+    """
     begin, findings = find_start(raw)
     if begin < 0:
         return findings
     packet = raw[begin : begin + LARGEST + LARGEST]  # one more may follow
-    findings += _diagnose_packet(packet)
+    by_start = {edition.start: edition for edition in editions.values()}
+    findings += _diagnose_packet(packet, by_start[packet[:2]])
     for finding in findings[1 if begin else 0 :]:
         finding.offset += begin
     kept: dict[tuple[str, str, str], Finding] = {}
@@ -56,10 +60,9 @@ def diagnose(raw: bytes) -> list[Finding]:
     return list(kept.values())
 
 
-def _diagnose_packet(raw: bytes) -> list[Finding]:
+def _diagnose_packet(raw: bytes, edition: Edition) -> list[Finding]:
     if len(raw) <= HEADER_SIZE:
         return [Finding(len(raw), "6.2", "cut", "cut_short", CERTAIN, {"at": len(raw), "size": HEADER_SIZE + 1})]
-    edition = BY_START[raw[:2]]
     frame = read_frame(raw)
     reserved = raw[2] not in edition.commands and (raw[2] == 0 or raw[2] in _RESERVED_COMMANDS)
     findings = frame.findings + check_header(raw, edition.responses, edition.encryptions, reserved)
@@ -119,7 +122,7 @@ def _read_report(reader: Reader, edition: Edition, begin: int, strict: bool, cut
     straight = _straight(reader, begin, edition, cut)
     if strict or cut or not straight.cost:
         return straight
-    theirs = _straight(reader, begin, other(edition), False)
+    theirs = _straight(reader, begin, other(edition).with_declared(edition.declared), False)
     if not theirs.cost:
         # One mistake, however many bodies it spoils.
         foreign = [part for part in theirs.parts if part.layout is not edition.body(part.type_id)]
@@ -180,7 +183,7 @@ def _diagnose_unit(data: bytes, edition: Edition, frame: Frame) -> list[Finding]
             findings += _time(data, at)
     findings += check_values(reading.parts, edition.name)
     if row.reports:
-        findings += _order_of_bodies(reading)
+        findings += _order_of_bodies(reading, edition)
     return findings
 
 
@@ -234,7 +237,14 @@ def _part(part: Part, edition: Edition, frame: Frame) -> Iterator[Finding]:
     offset = part.offset + (1 if part.mistake == "no_length" else 0)
     if part.mistake in ("torque_word", "count_as_length"):
         offset = _first_bend(part)
-    yield Finding(offset, layout.clause if layout is not None else "7.2.3.8", "table", part.mistake, CERTAIN, values)
+    yield Finding(
+        offset,
+        layout.clause if layout is not None else edition.user_body.clause,
+        "table",
+        part.mistake,
+        CERTAIN,
+        values,
+    )
 
 
 def _first_bend(part: Part) -> int:
@@ -247,12 +257,13 @@ def _first_bend(part: Part) -> int:
     return part.offset
 
 
-def _order_of_bodies(reading: Reading) -> Iterator[Finding]:
+def _order_of_bodies(reading: Reading, edition: Edition) -> Iterator[Finding]:
     """A body that comes twice, and bodies behind the signature."""
     seen: set[int] = set()
     for part in reading.parts:
         if SIGNATURE in seen:
-            yield Finding(part.offset, "7.2.4", "behind_signature", "signature_not_last")
+            clause = edition.signature.clause if edition.signature is not None else ""
+            yield Finding(part.offset, clause, "behind_signature", "signature_not_last")
             return
         if part.type_id in seen and part.type_id < 0x80 and part.layout is not None:
             values = {"type": f"{part.type_id:02X}"}

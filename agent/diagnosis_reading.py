@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from struct import unpack_from
 from typing import Any
 
+from agent.core.edition import SIGNATURE
 from agent.core.errors import RemoteProtocolError
-from agent.core.field import Blob, Field, Items, Layout, Text, Time
+from agent.core.field import Blob, Field, Items, Layout, Sized, Text, Time
 from agent.core.parameters import ALARM_CONTROL, Codes, Control, PackCodes, Parameters
 
 ILLEGAL = 3  # costs: a value outside its row,
@@ -21,7 +22,6 @@ TO_THE_END = 7  # the same where the body swallows everything behind it,
 KEPT = 6  # a body of a type that may be sent but has no layout,
 UNREAD = 30  # bytes that fit nothing
 _NEAR = 2048  # bytes in which the end of a body without length is looked for
-_FORMS = {1: "B", 2: "H", 4: "I"}
 _IDENTIFIER = Field("id", 1, lo=1, hi=0xFE, sentinel=False)
 
 
@@ -89,6 +89,8 @@ class Reader:
     def part(self, type_id: int, layout: Layout, offset: int, begin: int, mistake: str = "") -> Part:
         """The rows of `layout` at `begin`; BrokenError where they do not fit."""
         part = Part(offset, begin, type_id, layout, mistake)
+        if isinstance(layout, Sized) and self._number(part, layout.length, layout.name, layout.clause) != layout.size:
+            raise BrokenError(begin, layout.clause, "not_declared", layout.name)
         self._layout(part, layout, layout.clause)
         return part
 
@@ -106,7 +108,7 @@ class Reader:
         if end > len(self.data):
             raise BrokenError(part.end, clause, "ends", row.name)
         self.spend(2 + count // 8)
-        raws = unpack_from(f"{self._mark}{count}{_FORMS[row.size]}", self.data, part.end)
+        raws = unpack_from(f"{self._mark}{count}{row.code}", self.data, part.end)
         part.leaves.append(Leaf(row, table, clause, part.end, raws))
         part.end = end
         return raws
@@ -237,6 +239,11 @@ def read_bodies(reader: Reader, begin: int, choices: Callable[[int], list[Choice
     return Reading(parts[::-1], best[end][0])
 
 
+def _is_declared(choices: list[Choice]) -> bool:
+    """Whether somebody said how long the body is."""
+    return bool(choices) and isinstance(choices[0].layout, Sized)
+
+
 def _ways(
     reader: Reader, offset: int, choices: Callable[[int], list[Choice]], kept: range, known: frozenset[int]
 ) -> list[tuple[int, Part]]:
@@ -251,7 +258,7 @@ def _ways(
             fault = fault or (None if choice.mistake else error)
             continue
         ways.append((part.cost() + (VARIANT if choice.mistake else 0), part))
-    if type_id >= 0x80 and type_id != 0xFF:
+    if type_id >= 0x80 and type_id != SIGNATURE and not _is_declared(choices(type_id)):
         stop = min(end, offset + _NEAR)
         places = [at for at in range(offset + 2, stop) if data[at] in known]
         reader.spend(_NEAR // 16 + len(places))

@@ -40,6 +40,7 @@ FAULTS = {
         "no earlier parameter gives the length of parameter {name}",
         "参数{name}之前没有给出其长度的参数",
     ),
+    "not_declared": ("body {name} has another length than is declared", "信息体{name}的长度与声明不符"),
     "behind_rows": ("bytes behind the last field", "最后一个字段之后还有数据"),
     "unit_not_empty": ("{count} bytes of data unit where none are expected", "本命令不应有数据单元,却有{count}字节"),
     "table": ("body or fields do not follow the table of edition {edition}", "信息体或字段不符合{edition}版的表"),

@@ -62,7 +62,7 @@ def _say(leaf: Leaf, at: int, **more: Any) -> dict[str, Any]:
     return {
         "field": row.name,
         "table": leaf.table,
-        "raw": f"{leaf.raws[at]:0{size}X}",
+        "raw": f"{leaf.raws[at] & (1 << 8 * row.size) - 1:0{size}X}",
         "value": f"{physical(row, leaf.raws[at])} {row.unit}".strip(),
         "lo": row.lo,
         "hi": row.hi,
@@ -87,6 +87,8 @@ def _illegal(leaf: Leaf, at: int, part: Part, count: int) -> Finding:
 
 def _why(row: Field, raw: int, part: Part) -> str:
     size = row.size
+    if row.bottom:
+        return ""  # signed, a number of the maker's own
     swapped = int.from_bytes(raw.to_bytes(size, "big"), "little")
     if row.flags or row.name == "status":
         mirrored = int(f"{raw:0{8 * size}b}"[::-1], 2)

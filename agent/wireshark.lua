@@ -25,12 +25,13 @@ end
 local declare_row
 
 local function declare_layout(layout)
+    if layout.length then declare_row(layout.length) end
     for _, row in ipairs(layout.rows) do declare_row(row) end
 end
 
 function declare_row(row)
     if row.kind == "number" then
-        declare(row.field, row.name, ProtoField.uint32)
+        declare(row.field, row.name, row.signed and ProtoField.int32 or ProtoField.uint32)
         if row.unit then declare(row.field .. ".value", row.name, ProtoField.double) end
         for _, part in ipairs(row.bits or {}) do
             declare(part.field, part.name, part.width == 1 and ProtoField.bool or ProtoField.uint32)
@@ -111,9 +112,9 @@ local function describe(row, raw, negative)
     if row.bits then return string.format("0x%0" .. 2 * row.size .. "X", raw) end
     if legal(row, raw) and (not row.words or row.open) then
         if row.hexadecimal then return string.format("0x%0" .. 2 * row.size .. "X", raw) end
-        local value = (raw - row.offset) / row.per_unit
+        local value = (raw - row.offset) * (row.step or 1) / row.per_unit
         if negative then value = -value end
-        local text = string.format(DIGITS[row.per_unit], value)
+        local text = string.format(not row.step and DIGITS[row.per_unit] or "%.10g", value)
         return row.unit and text .. " " .. row.unit or text, row.unit and value
     end
     if raw == row.invalid or raw == row.absent then return WORDS.invalid end
@@ -151,7 +152,7 @@ end
 
 function Reader:number(tree, row, position)
     local range = self:take(row.size)
-    local raw = range:uint()
+    local raw = row.signed and range:int() or range:uint()
     self.values = self.values or {}
     self.values[row.key] = raw
     if not tree then return raw end
@@ -166,17 +167,15 @@ function Reader:number(tree, row, position)
     return raw
 end
 
-local function printable(range)
-    local text = range:bytes():raw()
-    if text:find("[%z\1-\31\127-\255]") then return (text:gsub("[%z ]+$", "")) end
-    return text
+local function printable(range, pad)
+    return (range:bytes():raw():gsub(pad and "[%z" .. pad .. "]+$" or "%z+$", ""))
 end
 
 function Reader:text(tree, row, size, position)
     if size == 0 then return end
     local range = self:take(size)
     if tree then
-        local text = printable(range)
+        local text = printable(range, row.pad)
         local item = tree:add(fields[row.field], range, text)
         local name = position and row.name .. " " .. position or row.name
         item:set_text(name .. ": " .. (text:find("[%z\1-\31\127-\255]") and tostring(range:bytes()) or text))
@@ -275,7 +274,9 @@ function kinds.control(self, tree, row)
     end
 end
 
+-- A body of the maker's own has its length in front; one of another length is not the one that is declared.
 function Reader:rows(tree, layout)
+    if layout.length and self:number(tree, layout.length) ~= layout.size then error("ends", 0) end
     for _, row in ipairs(layout.rows) do kinds[row.kind](self, tree, row) end
 end
 

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     status = 0
     for piece in pieces_of_arguments(args.packets):
         fault: object = piece.fault
-        findings = [] if fault else diagnose(piece.data)
+        findings = [] if fault else diagnose(piece.data, editions)
         if not fault and args.json:
             explanation = explain(piece.data, args.lang, editions)
             rows = [row.as_json() for row in explanation.rows]

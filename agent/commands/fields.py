@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         from agent.wireshark import dissector
 
         sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]  # what Wireshark reads, whatever the locale
-        print(dissector(args.lang))
+        print(dissector(args.lang, declared_editions(args.mapping)))
         return 0
     edition = declared_editions(args.mapping)[args.edition]
     if args.count:

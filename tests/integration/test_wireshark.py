@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent import labels
 from agent.core.dataunit import decode_data_unit, encode_bodies
+from agent.core.edition import Edition
 from agent.core.editions import BY_START, EDITIONS
 from agent.core.errors import RemoteProtocolError
-from agent.core.field import Blob, Field, Items, Layout, Text, Time
+from agent.core.field import Blob, Field, Items, Layout, Sized, Text, Time
 from agent.core.packet import PLAIN, Packet, build_packet, epoch_of
 from agent.core.parameters import Codes, Control, PackCodes, Parameters
 from agent.jsonvalues import text_of, value_of
@@ -56,10 +58,16 @@ def capture(path: Path, payloads: list[bytes], port: int = 32960, link_type: int
     return path
 
 
-def dissect(tmp_path: Path, payloads: list[bytes], lang: str = "en", **how: int) -> list[ET.Element]:
+def dissect(
+    tmp_path: Path,
+    payloads: list[bytes],
+    lang: str = "en",
+    editions: Mapping[str, Edition] = EDITIONS,
+    **how: int,
+) -> list[ET.Element]:
     """The packets that tshark finds, each as the tree of its fields."""
     script = tmp_path / f"gbt32960.{lang}.lua"
-    script.write_text(dissector(lang), encoding="utf-8")
+    script.write_text(dissector(lang, editions), encoding="utf-8")
     pcap = capture(tmp_path / "capture.pcap", payloads, **how)
     done = subprocess.run(
         ["tshark", "-n", "-X", f"lua_script:{script}", "-r", str(pcap), "-T", "pdml"],
@@ -76,6 +84,7 @@ def dissect(tmp_path: Path, payloads: list[bytes], lang: str = "en", **how: int)
 
 def number(table: str, row: Field, raw: int, negative: bool = False) -> Leaf:
     value = "" if row.bits or row.flags else value_of(row, raw)
+    value = labels.MEANINGS.get(f"{table}.{row.name}", {}).get(raw, value)
     if isinstance(value, int | float) and not row.words:
         return f"{table}.{row.name}", raw, -value if negative else value
     return f"{table}.{row.name}", raw, value
@@ -153,7 +162,9 @@ def shown(proto: ET.Element) -> list[Leaf]:
         show = field.get("show") or ""
         if place.endswith(".value") and out and place == out[-1][0] + ".value":
             out[-1] = (out[-1][0], out[-1][1], float(show))
-        elif re.fullmatch(r"0x[0-9a-f]+|\d+|True|False", show) and (field.get("name") or "").startswith("gbt32960."):
+        elif re.fullmatch(r"0x[0-9a-f]+|0|[1-9]\d*|True|False", show) and (field.get("name") or "").startswith(
+            "gbt32960."
+        ):
             raw = {"True": 1, "False": 0}.get(show)
             text = (field.get("showname") or "").partition(": ")[2]
             out.append((place, int(show, 0) if raw is None else raw, text))
@@ -165,7 +176,7 @@ def texts(layout: Layout, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for row in layout.rows:
         place = f"{layout.name}.{row.name}"
         if isinstance(row, Text):
-            yield place, values[row.name]
+            yield place, values[row.name].rstrip(row.pad)
         elif isinstance(row, Codes | PackCodes):
             yield from ((place, code) for code in values["codes"] if code)
         elif isinstance(row, Control):
@@ -189,7 +200,7 @@ def compare_texts(raw: bytes, proto: ET.Element) -> None:
         ours += texts(layout, unit.values)
     names = {place for place, _ in ours}
     found = [((field.get("name") or "").removeprefix("gbt32960."), field.get("show")) for field in proto.iter("field")]
-    plain = [(place, text_of(content, padded=True)) for place, content in ours]
+    plain = [(place, text_of(content, b"\0")) for place, content in ours]
     assert [pair for pair in found if pair[0] in names] == plain
     if unit.time:
         moment = datetime.fromtimestamp(epoch_of(unit.time), timezone(timedelta(hours=8)))
@@ -302,6 +313,22 @@ def test_special_values_are_said_in_words(tmp_path: Path) -> None:
                  "1... .... = invalid: yes", "longitude: -58.381592 deg", "latitude: -34.603722 deg",
                  ".... ..1. = south: yes", ".... ...0 = valid: yes"):  # fmt: skip
         assert said in text, said
+
+
+def test_declared_bodies_show_their_fields(tmp_path: Path) -> None:
+    rows = (
+        Field("cabin", 2, "degC", 10, 0, -400, 1250, signed=True),
+        Field("heater", 2, "A", 5, 0, 0, 60000, step=2),
+    )
+    edition = EDITIONS["2016"].with_declared({0x80: Sized("comfort", rows)})
+    unit = TIME + encode_bodies(edition, [(0x80, {"cabin": -123, "heater": 6}), (0xFE, {"hex": b"abc"})])
+    (proto,) = dissect(tmp_path, [build_packet(b"##", 2, 0xFE, VIN, 1, unit)], editions=EDITIONS | {"2016": edition})
+    text = ET.tostring(proto, encoding="unicode")
+    assert "cabin: -12.3 degC (-123)" in text
+    assert "heater: 2.4 A (6)" in text
+    assert 'name="gbt32960.comfort.cabin.value"' in text
+    assert 'show="61:62:63"' in text
+    assert "gbt32960.ends" not in text
 
 
 def test_bit_0_of_the_alarms_is_the_least_significant(tmp_path: Path) -> None:

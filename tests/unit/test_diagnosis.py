@@ -14,6 +14,7 @@ import pytest
 from agent.cli import main
 from agent.core.dataunit import DataUnit, decode_data_unit, encode_bodies, encode_data_unit
 from agent.core.editions import BY_START, EDITIONS
+from agent.core.field import Field, Sized
 from agent.core.packet import build_packet
 from agent.diagnosis import LIKELY, POSSIBLE, Finding, diagnose, is_broken
 from agent.diagnosis_texts import FAULTS, MISTAKES, say
@@ -367,6 +368,17 @@ def test_good_packets_of_this_test_have_no_finding() -> None:
     for raw in packets:
         unit = decode_data_unit(BY_START[raw[:2]], raw[2], unit_of(raw))
         assert not unit.rest
+
+
+def test_declared_bodies_are_judged_by_their_rows() -> None:
+    rows = (Field("cabin", 2, "degC", 10, 0, -400, 1250, sentinel=False, signed=True),)
+    edition = OLD.with_declared({0x80: Sized("comfort", rows)})
+    editions = EDITIONS | {"2016": edition}
+    for cabin, faults in ((-400, []), (-500, [(33, "range")])):
+        raw = packet(b"##", TIME + encode_bodies(edition, [(0x80, {"cabin": cabin})], strict=False))
+        assert [(found.offset, found.fault) for found in diagnose(raw, editions)] == faults
+    (found,) = diagnose(reports_16(b"\x80\x00\x03abc"), editions)
+    assert (found.offset, found.fault, found.mistake) == (31, "not_declared", "")
 
 
 def test_what_platforms_agree_on_is_a_remark() -> None:

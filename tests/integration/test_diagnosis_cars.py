@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
-from agent.core.edition2016 import EDITION
 from agent.core.packet import COMMAND, PLAIN, build_packet, time_bytes
 from agent.core.report import encode_report
 from agent.diagnosis import diagnose
@@ -20,15 +19,19 @@ report = {{interval_s = 1}}
 """
 
 
+@pytest.mark.parametrize("edition", ["2016", "2025"])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_simulated_cars(variant: str) -> None:
-    drive = Drive(variant)
+def test_simulated_cars(variant: str, edition: str) -> None:
+    drive = Drive(variant, edition=edition)
+    editions = {edition: drive.edition}
     try:
         for second in range(20):
             drive.run(5000)
-            for part in encode_report(EDITION, drive.sampler.sample(drive.latest, drive.now)):
+            for part in encode_report(drive.edition, drive.sampler.sample(drive.latest, drive.now)):
                 unit = time_bytes(START_S + second) + part
-                assert diagnose(build_packet(b"##", 2, COMMAND, VIN.encode(), PLAIN, unit)) == []
+                assert (
+                    diagnose(build_packet(drive.edition.start, 2, COMMAND, VIN.encode(), PLAIN, unit), editions) == []
+                )
     finally:
         drive.close()
 
