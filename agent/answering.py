@@ -121,7 +121,7 @@ class Answering:
         if self._in_vain is not None:
             packet, unit = self._in_vain
             self._in_vain = None
-            self._session.answer(packet, unit, ERROR, None, now, wall_s)
+            self._last = packet.raw, self._session.answer(packet, unit, ERROR, None, now, wall_s)
 
     async def failed(self) -> bool:
         """A connect or a login failed. True when that was the last try at a new address: the one of before is back in force."""

@@ -34,7 +34,7 @@ class BusError(AgentError):
 
 
 class LinkError(AgentError):
-    """The link to the platform failed; `phase` is one of resolve, connect, read, write."""
+    """The link to the platform failed; `phase` is one of resolve, connect, tls, login, seal, read, write."""
 
     def __init__(self, endpoint: str, phase: str, reason: str) -> None:
         super().__init__(f"link to {endpoint}: {phase}: {reason}")

@@ -52,6 +52,7 @@ class Monitoring:
         self.uplink: Uplink | None = None
         self._make = make
         self._wanted: Endpoint | None = None
+        self._active = True
         self._changed = asyncio.Event()
 
     def want(self, endpoint: Endpoint | None) -> None:
@@ -67,6 +68,7 @@ class Monitoring:
 
     def phase(self, active: bool) -> None:
         """Whether the vehicle has something to report; without, the second link rests like the first."""
+        self._active = active
         if self.uplink is not None:
             self.uplink.phase(active)
 
@@ -79,6 +81,7 @@ class Monitoring:
                 continue
             log.warning("sampling monitoring begins platform=%s:%d", self._wanted.host, self._wanted.port)
             self.uplink = self._make(self._wanted)
+            self.uplink.phase(self._active)
             link = asyncio.create_task(self.uplink.run(), name="uplink of sampling monitoring")
             change = asyncio.create_task(self._changed.wait())
             try:

@@ -73,11 +73,13 @@ class Orders:
         await self._commanded.carry_out(answer)
 
     async def adopt_key(self, values: dict[str, Any], wall_s: int) -> str:
-        refusal = self._seal.adopt_key(values, wall_s)
-        kept = self._seal.exchanged_key()
-        if not refusal and kept is not None:
-            await self._store.meta_set(KEY, json.dumps({name: plain(value) for name, value in kept.items()}))
-        return refusal
+        refusal = self._seal.key_refusal(values, wall_s)
+        if refusal:
+            return refusal
+        if self._seal.security.wrapped_keys:  # as it came, for this terminal's private key alone: it may lie on a disk
+            await self._store.meta_set(KEY, json.dumps({name: plain(value) for name, value in values.items()}))
+        # After the disk: a report that leaves while it writes would be under the new key in front of the answer.
+        return self._seal.adopt_key(values, wall_s)
 
     def on_trial(self) -> bool:
         return self._parameters.endpoint().trial

@@ -64,8 +64,7 @@ class PlatformSide:
         await restore_key(self._seal, self._outbox, self._wall_s())
         self._commanded = Commanded(self._edition, self._config, self.parameters, self._clock, self._file)
         orders = Orders(self._commanded, self.parameters, self._seal, self._outbox, identity, self._apply)
-        self._session = self._make_session(activate)
-        self.uplink = self._make_uplink(self._outbox, self._session, self._open_link, orders)
+        self.uplink = self._make_uplink(self._outbox, self._make_session(activate), self._open_link, orders)
         self.monitoring.want(self.parameters.monitored())
 
     def appended(self, ids: list[int], rows: list[NewRow], held: int) -> None:
@@ -85,12 +84,13 @@ class PlatformSide:
 
     def _apply(self) -> None:
         """Parameters have other values: from the next sample and the next deadline on they count."""
-        parameters = self.parameters
-        self._session.settings = parameters.session_settings()
-        self.uplink.sending.period_ms = parameters.report_settings().period_ms
-        self.uplink.sending.delivery.answer_timeout_ms = parameters.answer_timeouts().platform_ms
+        parameters, reports = self.parameters, self.parameters.report_settings()
+        for uplink in (self.uplink, self.monitoring.uplink):
+            if uplink is not None:
+                session, timeouts = parameters.session_settings(), parameters.answer_timeouts()
+                uplink.follow(session, reports.period_ms, timeouts.platform_ms)
         if self.collector is not None:
-            self.collector.settings = parameters.report_settings()
+            self.collector.settings = reports
         self.monitoring.want(parameters.monitored())
 
     def _make_session(self, activate: bool) -> Session:
@@ -123,7 +123,9 @@ class PlatformSide:
             delivery=Delivery(each, int(platform.settle_s * 1000), timeout_ms, WINDOW_EACH if each else WINDOW_NONE),
             open_link=open_link,
             clock=self._clock,
-            settings=UplinkSettings(parameters.report_settings().period_ms, platform.drain_per_s),
+            settings=UplinkSettings(
+                parameters.report_settings().period_ms, platform.drain_per_s, live_only=commands is None
+            ),
             random=self._random,
             time_sync=platform.time_sync,
             commands=commands,

@@ -12,10 +12,10 @@ from struct import pack
 from typing import TYPE_CHECKING, Any
 
 from agent.core.editions import EDITIONS
-from agent.core.errors import LocalProtocolError, RemoteProtocolError
+from agent.core.errors import RemoteProtocolError
 from agent.core.packet import PLAIN, epoch_of, time_bytes
 from agent.core.session import REALTIME, REISSUE
-from agent.errors import ConfigError
+from agent.errors import ConfigError, LinkError
 from agent.security import CHIP_ID_SIZE, ENCRYPTIONS, Security
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ class Seal:
         self._signer = signer
         self._wall_s = wall_s
         self._exchanged: tuple[int, int, DataKey] | None = None  # valid from, valid until, key
-        self._received: dict[str, Any] | None = None
 
     # -- data units ----------------------------------------------------------------------------------------------------
 
@@ -53,7 +52,10 @@ class Seal:
         return PLAIN, unit
 
     def seal(self, start: bytes, command: int, unit: bytes) -> tuple[int, bytes]:
-        """(encryption code, data unit to send) of a plain unit, time bytes in place; `start` is its packet's start mark."""
+        """(encryption code, data unit to send) of a plain unit, time bytes in place; `start` is its packet's start mark.
+
+        LinkError where there is no key: in the clear nothing goes out.
+        """
         _, unit = self.sign(start, command, unit)
         kind = self.security.encryption
         if kind == "none" or not unit:
@@ -63,7 +65,7 @@ class Seal:
         if kind in ("aes", "sm4"):
             return ENCRYPTIONS[kind], ciphers.encrypt_with(self._current_key(), kind, unit, self.security)
         if self._platform_key is None:
-            raise LocalProtocolError("a data unit cannot be encrypted: security.platform_key is missing")
+            raise LinkError("platform", "seal", "nothing can be encrypted: security.platform_key is missing")
         return ENCRYPTIONS[kind], ciphers.encrypt_for(self._platform_key, unit, self.security)
 
     def unseal(self, encryption: int, unit: bytes) -> bytes:
@@ -88,6 +90,8 @@ class Seal:
             return ciphers.decrypt_by(self._private_key, unit, self.security)
         except ValueError as error:
             raise _wrong(f"data unit {error}", unit) from None
+        except LinkError:
+            raise _wrong("data unit encrypted, and no key is valid", unit) from None
 
     def _signature_block(self, unit: bytes, signer: "Signer") -> bytes:
         r, s = signer.sign(unit + MARKER if self.security.sign_marker else unit)
@@ -115,12 +119,25 @@ class Seal:
 
     # -- keys of the platform ------------------------------------------------------------------------------------------
 
+    def key_refusal(self, values: dict[str, Any], wall_s: int) -> str:
+        """Why `adopt_key` would not take these values; "" when it would."""
+        examined = self._examined(values, wall_s)
+        return examined if isinstance(examined, str) else ""
+
     def adopt_key(self, values: dict[str, Any], wall_s: int) -> str:
         """Take the key of a key exchange (0B); returns "" or why not, and then the key in use stays.
 
         `values`: key_type, key, valid_from and valid_until (six time bytes each). Public keys (types RSA and SM2) are not
-        taken: nothing in 0B proves who sent it. Adopt after the answer is built: the next unit is under the new key.
+        taken: nothing in 0B proves who sent it. The next unit is under the new key: nothing may come between this and the
+        answer.
         """
+        examined = self._examined(values, wall_s)
+        if isinstance(examined, str):
+            return examined
+        self._exchanged = examined
+        return ""
+
+    def _examined(self, values: dict[str, Any], wall_s: int) -> "tuple[int, int, DataKey] | str":
         kind = _KINDS.get(values["key_type"])
         if kind not in ("aes", "sm4"):
             known = f"a key for {kind.upper()}" if kind in ("rsa", "sm2") else f"key type {values['key_type']:02X}"
@@ -138,18 +155,7 @@ class Seal:
         if wall_s >= last:
             return f"it expired {wall_s - last} s ago"
         key = self._unwrapped(bytes(values["key"]))
-        if isinstance(key, str):
-            return key
-        self._exchanged = (first, last, key)
-        self._received = dict(values) if self.security.wrapped_keys else None
-        return ""
-
-    def exchanged_key(self) -> dict[str, Any] | None:
-        """Values of the 0B in use, for `adopt_key` after a restart; None where there is none, or its key came in the clear.
-
-        The key inside is as it came, encrypted with the terminal's public key: it may lie on a disk.
-        """
-        return self._received
+        return key if isinstance(key, str) else (first, last, key)
 
     def _unwrapped(self, key: bytes) -> "DataKey | str":
         from agent.crypto import ciphers
@@ -173,7 +179,9 @@ class Seal:
             if first <= self._wall_s() < last:
                 return key
         if self._data_key is None:
-            raise LocalProtocolError("a data unit cannot be encrypted or decrypted: security.data_key is missing")
+            raise LinkError(
+                "platform", "seal", "nothing can be encrypted: no key of the platform, and no security.data_key"
+            )
         return self._data_key
 
     def __repr__(self) -> str:

@@ -3,6 +3,8 @@
 The rules of delivery and proof stand in `core/delivery.py`; verdicts go back to the outbox from here.
 """
 
+import asyncio
+import logging
 from collections import deque
 from collections.abc import Container
 from typing import Protocol
@@ -11,12 +13,17 @@ import msgspec
 
 from agent.core.delivery import Delivery
 from agent.core.editions import EDITIONS
+from agent.core.errors import LocalProtocolError
 from agent.core.packet import SUCCESS, has_time_bytes
 from agent.core.session import REALTIME, REISSUE, Session
 from agent.links import Link
 from agent.outbox import Fate, NewRow, Row
 
+log = logging.getLogger(__name__)
+
 CHUNK = 100  # rows read from the outbox at once
+TURN_S = 0.01  # real time after which sending lets others have their turn: a signature of SM2 alone takes so long
+UNSENDABLE = 0x02  # as which a row is refused that fits no packet; the platform never saw it
 ACK_POLL_MS = 250  # how often the kernel is asked what the peer has acknowledged
 RESCAN_MS = 60_000  # how often an idle uplink looks for rows that became pending behind its back (`tbox outbox retry`)
 FATES: dict[int, Fate] = {REALTIME: "live", REISSUE: "reissued"}
@@ -41,15 +48,28 @@ class SendingCounters(msgspec.Struct):
 
 
 class Sending:
-    """Rows to one platform at a time. `period_ms`: how old a report may be and still be live. `drain_per_s`: 0 for no limit."""
+    """Rows to one platform at a time.
 
-    def __init__(self, outbox: Store, session: Session, delivery: Delivery, period_ms: int, drain_per_s: int) -> None:
+    `period_ms`: how old a report may be and still be live. `drain_per_s`: 0 for no limit. `live_only`: what is not live any
+    more is not sent at all.
+    """
+
+    def __init__(
+        self,
+        outbox: Store,
+        session: Session,
+        delivery: Delivery,
+        period_ms: int,
+        drain_per_s: int,
+        live_only: bool = False,
+    ) -> None:
         self.counters = SendingCounters()
         self.period_ms = period_ms
         self.delivery = delivery
         self._outbox = outbox
         self._session = session
         self._drain_per_s = drain_per_s
+        self._live_only = live_only
         self._live: deque[tuple[int, NewRow]] = deque(maxlen=64)  # what drops out is found by the next rescan
         self._backlog: deque[Row] = deque()  # read from the outbox, not sent yet
         self._cursor = 0  # last backlog row read on this link
@@ -102,9 +122,12 @@ class Sending:
         self._send_live(link, now)
         retries = self.delivery.retries(now)[: max(0, self.delivery.room(live=False))]
         for row_id in retries:
-            for row in await self._outbox.batch(1, row_id - 1):
-                if row.id == row_id:
+            rows = [row for row in await self._outbox.batch(1, row_id - 1) if row.id == row_id]
+            for row in rows:
+                if self._session.state == "logged_in":  # the platform may have had the link dropped meanwhile
                     self._send(link, row_id, row, REISSUE, now)
+            if not rows:  # too old to be sent, or never stored for this platform
+                self.delivery.forget(row_id)
         if self._exhausted and now >= self._rescan_at:
             self._restart_backlog(now)
         limit = min(CHUNK, self.delivery.room(live=False), self._allowance(now))
@@ -112,12 +135,21 @@ class Sending:
             return False
         if not self._backlog and not self._exhausted:
             await self._read_backlog()
+        return await self._send_backlog(link, limit, now)
+
+    async def _send_backlog(self, link: Link, limit: int, now: int) -> bool:
+        """At most `limit` rows, fewer when a live report comes. True when something was sent."""
+        loop = asyncio.get_running_loop()
+        turn_ends = loop.time() + TURN_S
         sent = 0
-        while self._backlog and sent < limit:
+        while self._backlog and sent < limit and not self._live and self._session.state == "logged_in":
             row = self._backlog.popleft()
             self._send(link, row.id, row, REISSUE, now)
             sent += 1
-        self._tokens -= sent
+            self._tokens -= 1
+            if loop.time() >= turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = loop.time() + TURN_S
         return sent > 0
 
     async def _read_backlog(self) -> None:
@@ -134,14 +166,26 @@ class Sending:
         newest = self._live[-1][1].monotonic_ms if self._live else 0
         while self._live and self.delivery.room(live=True) > 0:
             row_id, row = self._live.popleft()
-            fresh = row.monotonic_ms == newest and now - row.monotonic_ms <= self.period_ms
-            self._send(link, row_id, row, REALTIME if fresh else REISSUE, now)
+            if row.monotonic_ms == newest and now - row.monotonic_ms <= self.period_ms:
+                self._send(link, row_id, row, REALTIME, now)
+            elif not self._live_only:
+                self._send(link, row_id, row, REISSUE, now)
 
     def _send(self, link: Link, row_id: int, row: Row | NewRow, command: int, now: int) -> None:
         if row.collected_at is None or not has_time_bytes(row.collected_at):
             return  # provisional, or of a clock that was never set: no packet can hold it
         start = EDITIONS[row.edition].start
-        packet = self._session.report(command, start, row.vin.encode(), row.collected_at, row.bodies, now)
+        try:
+            packet = self._session.report(command, start, row.vin.encode(), row.collected_at, row.bodies, now)
+        except LocalProtocolError as error:
+            log.error("report cannot be sent, refused row=%d reason=%s", row_id, error)
+            self.counters.refused += 1
+            self._outbox.refuse([row_id], UNSENDABLE)
+            self.delivery.forget(row_id)
+            return
+        waiting = self._session.data_to_send()  # in the order in which they were sealed: a key may change in between
+        if waiting:
+            link.write(waiting)
         self.delivery.sent(row_id, command, row.collected_at, link.write(packet), now)
         if command == REALTIME:
             self.counters.sent_live += 1

@@ -18,7 +18,7 @@ from agent.clock import Clock
 from agent.core.delivery import Delivery
 from agent.core.outage import Outage
 from agent.core.packet import BEIJING_S, SUCCESS, Packet, has_time_bytes
-from agent.core.session import Session
+from agent.core.session import Session, SessionSettings
 from agent.errors import LinkError
 from agent.links import Link
 from agent.outbox import NewRow
@@ -46,10 +46,14 @@ class Store(RowStore, Protocol):
 
 
 class UplinkSettings(msgspec.Struct, frozen=True):
-    """`period_ms`: how old a report may be and still be live. `drain_per_s`: backlog rows a second, 0 for no limit."""
+    """`period_ms`: how old a report may be and still be live. `drain_per_s`: backlog rows a second, 0 for no limit.
+
+    `live_only`: what is not live any more is not sent.
+    """
 
     period_ms: int
     drain_per_s: int
+    live_only: bool = False
 
 
 class UplinkCounters(msgspec.Struct):
@@ -83,7 +87,7 @@ class Uplink:
         commands: Commands | None = None,
     ) -> None:
         self.counters = UplinkCounters()
-        self.sending = Sending(outbox, session, delivery, settings.period_ms, settings.drain_per_s)
+        self.sending = Sending(outbox, session, delivery, settings.period_ms, settings.drain_per_s, settings.live_only)
         self._outbox = outbox
         self._session = session
         self._open_link = open_link
@@ -114,18 +118,22 @@ class Uplink:
         self._resting = self._resting and not active
         self._wake.set()
 
+    def follow(self, session: SessionSettings, period_ms: int, answer_timeout_ms: int) -> None:
+        """Parameters have other values: the next deadline goes by them."""
+        self._session.settings = session
+        self.sending.period_ms = period_ms
+        self.sending.delivery.answer_timeout_ms = answer_timeout_ms
+        self._wake.set()
+
     async def run(self) -> None:
         """Connect, serve, connect again, for ever."""
         while True:
             try:
-                if not has_time_bytes(self._wall_s()):
-                    raise LinkError("platform", "login", "the wall clock was never set, and a login holds the time")
-                link = await self._open_link()
+                link = await self._connect()
             except LinkError as error:
                 self.counters.connect_failures += 1
                 if self._outage.worth_saying(self._clock.now()):
                     log.warning("platform out of reach: %s; reports are kept and sent later", error)
-                await self._answering.failed()
                 await self._pause()
                 continue
             self.counters.connects += 1
@@ -135,6 +143,8 @@ class Uplink:
                 log.info("link ended endpoint=%s reason=%s", link.endpoint, error)
                 self._over()
             except LinkError as error:
+                if self._session.state in ("activating", "logging_in"):  # nor did it answer: the address is not proved
+                    await self._in_vain()
                 in_flight = self._over()
                 self.counters.links_lost += 1
                 log.warning("link lost endpoint=%s in_flight=%d reason=%s", link.endpoint, in_flight, error)
@@ -144,6 +154,22 @@ class Uplink:
                 self._wake.clear()
                 await self._wake.wait()
             await self._pause()
+
+    async def _connect(self) -> Link:
+        if not has_time_bytes(self._wall_s()):
+            raise LinkError("platform", "login", "the wall clock was never set, and a login holds the time")
+        try:
+            return await self._open_link()
+        except LinkError:
+            await self._in_vain()
+            raise
+
+    async def _in_vain(self) -> bool:
+        """A try to log in came to nothing. True when that was the last one at a new address: on to the one of before."""
+        last = await self._answering.failed()
+        if last:
+            self._session.forget_failures()
+        return last
 
     # -- one link ------------------------------------------------------------------------------------------------------
 
@@ -174,9 +200,11 @@ class Uplink:
                 raise LinkError(link.endpoint, "read", "closed by the platform")
             now = self._clock.now()
             proven: list[tuple[int, int]] = []
-            for event in self._session.receive(data, now, self._wall_s()):
-                await self._handle(event, link, now, proven)
-            self.sending.accept(proven)
+            try:
+                for event in self._session.receive(data, now, self._wall_s()):
+                    await self._handle(event, link, now, proven)
+            finally:  # also those in front of a command that ends the link
+                self.sending.accept(proven)
             self.counters.noise_bytes, self.counters.bad_bcc = self._session.noise()
             # A platform that commands and does not read the answers is not listened to: they would pile up here.
             self._write_waiting(link)
@@ -241,7 +269,7 @@ class Uplink:
             words = INFORMATION if kind == "activation_failed" else self._session.edition.responses
             meaning = self._meaning(event[1], words)
             self._remarks.say(now, logging.WARNING, "%s answer=%s tries=%s", kind.replace("_", " "), meaning, event[2])
-            if await self._answering.failed():
+            if await self._in_vain():
                 raise _EndedError(link.endpoint, "login", "back to the platform of before")
         elif kind == "login_wait":
             self._outage.wait_for_login(event[1])
@@ -250,7 +278,7 @@ class Uplink:
             self.counters.commands += 1
             await self._commanded(event[1], event[2], link, now)
         elif kind == "activated":
-            log.warning("the platform has activated this terminal")
+            log.warning("this terminal is activated")
             await self._answering.activated()
         elif kind == "unfinished":
             raise LinkError(link.endpoint, "read", f"{event[1]} bytes begin a packet that never ends")
@@ -276,6 +304,8 @@ class Uplink:
             return
         self._write_waiting(link)
         await link.drained()
+        if answered.values is None:
+            await self._arrived(link)
         await self._answering.carry_out(answered)
         if answered.link == "drop":
             await self._farewell(link)
@@ -307,15 +337,21 @@ class Uplink:
         await self._clock.sleep_until(now + self._outage.pause_ms(now, self._random.randrange(1001)))
 
     async def _farewell(self, link: Link) -> None:
-        if has_time_bytes(self._wall_s()):
-            self._session.logout(self._clock.now(), self._wall_s())
-        with contextlib.suppress(LinkError, TimeoutError):
+        with contextlib.suppress(LinkError):
+            if has_time_bytes(self._wall_s()):
+                self._session.logout(self._clock.now(), self._wall_s())
+            self._write_waiting(link)
+            await self._arrived(link)
+        self.sending.settle(link, self._clock.now())
+
+    async def _arrived(self, link: Link) -> None:
+        """Wait until the peer's TCP has what was written, as far as that can be known, but not for long."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
-                sent = link.write(self._session.data_to_send())
                 await link.drained()
+                sent = link.write(b"")
                 while 0 < link.acknowledged() < sent:  # noqa: ASYNC110 - the kernel tells only when asked
                     await asyncio.sleep(0.01)
-        self.sending.settle(link, self._clock.now())
 
     async def next_serial(self) -> int:
         """The serial of the next login: counts from 1 each day in Beijing, 65531 at most, and outlives the process (7.1)."""

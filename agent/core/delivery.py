@@ -125,6 +125,11 @@ class Delivery:
         """Rows whose minute after an error answer is over, oldest first."""
         return sorted([row_id for row_id, at in self._retry_at.items() if at <= now])
 
+    def forget(self, row_id: int) -> None:
+        """A row that cannot be sent again: the outbox has it no more."""
+        self._retry_at.pop(row_id, None)
+        self._attempts.pop(row_id, None)
+
     def unanswered(self, now: int) -> bool:
         """True when a platform that answers each report left one without an answer for too long: the link is dead."""
         if not self._each:

@@ -26,6 +26,7 @@ HEARTBEAT = 0x07
 TIME_SYNC = 0x08
 ACTIVATION = 0x09
 ACTIVATION_ANSWER = 0x0A
+ACTIVATED_BEFORE = 0x01  # information of an activation answer
 KEY_EXCHANGE = 0x0B
 COMMANDS_DOWN = (KEY_EXCHANGE, 0x80, 0x81, 0x82)
 
@@ -137,6 +138,10 @@ class Session:
         self._go("lost")
         self._out = []
         self.logged_in_at = None
+
+    def forget_failures(self) -> None:
+        """The next login goes to another platform; what failed before does not count there."""
+        self._failures = 0
 
     def logout(self, now: int, wall_s: int) -> None:
         """Say goodbye with the serial of the login (7.3)."""
@@ -290,8 +295,10 @@ class Session:
         except RemoteProtocolError as error:
             return ("ignored", "activation answer: %s" % error)
         values = unit.values or {}
-        if values.get("status") != SUCCESS:
-            return self._failed("activation_failed", values.get("information", 0))
+        information = values.get("information", 0)
+        # A chip that is activated already, because the first answer was lost: whether it is this vehicle's, the login tells.
+        if values.get("status") != SUCCESS and information != ACTIVATED_BEFORE:
+            return self._failed("activation_failed", information)
         self._activation = None
         self._failures = 0
         self._go("login")

@@ -5,13 +5,13 @@ from struct import pack
 import pytest
 from security_parts import DATA_KEY, EXAMPLE_POINT, SM2_ID, VIN, WALL_S, a_key, make_seal, spec_packets
 
-from agent.core.errors import LocalProtocolError, RemoteProtocolError
+from agent.core.errors import RemoteProtocolError
 from agent.core.packet import Packet, epoch_of, time_bytes
 from agent.crypto.ciphers import encrypt_for
 from agent.crypto.keys import decode_public_key
 from agent.crypto.signing import verify
 from agent.crypto.sm2 import Sm2PublicKey
-from agent.errors import ConfigError
+from agent.errors import ConfigError, LinkError
 from agent.seal import Seal, activation_bytes, open_seal
 from agent.security import ENCRYPTIONS, Security
 from bench.security import key_exchange, signature_of, signed_part
@@ -210,8 +210,10 @@ def test_a_unit_for_a_private_key_that_is_not_there_is_an_error_of_the_platform(
 def test_a_seal_without_keys_says_so_and_sends_nothing_in_the_clear():
     for encryption in CIPHERS:
         seal = Seal(Security(encryption=encryption), (None, None, None), None, lambda: WALL_S)
-        with pytest.raises(LocalProtocolError, match="is missing"):
+        with pytest.raises(LinkError, match="nothing can be encrypted"):
             seal.seal(b"$$", 2, UNIT)
+        with pytest.raises(RemoteProtocolError, match=r"no key is valid|is no such key"):
+            seal.unseal(ENCRYPTIONS[encryption], UNIT)
 
 
 # -- keys of the platform ----------------------------------------------------------------------------------------------
@@ -240,14 +242,8 @@ def test_a_wrapped_key_is_used_while_it_is_valid_and_then_the_one_of_the_file_ag
     assert make_seal(tmp_path, a_key(owner), encryption=kind).unseal(*seal.seal(b"$$", 2, UNIT)) == UNIT
     # After a restart the same values bring it back, for as long as it is valid.
     again = make_seal(tmp_path, a_key(owner), encryption=kind)
-    assert again.adopt_key(seal.exchanged_key(), WALL_S) == ""
+    assert again.adopt_key(values, WALL_S) == ""
     assert again.unseal(*with_it) == UNIT
-
-
-def test_a_key_that_came_in_the_clear_is_not_given_out_for_a_disk(tmp_path):
-    seal = make_seal(tmp_path, a_key("rsa"), encryption="aes", wrapped_keys=False)
-    assert seal.adopt_key(exchange(seal), WALL_S) == ""
-    assert seal.exchanged_key() is None
 
 
 @pytest.mark.parametrize(
@@ -265,11 +261,9 @@ def test_a_key_that_came_in_the_clear_is_not_given_out_for_a_disk(tmp_path):
 def test_a_key_that_is_no_good_is_refused_and_the_one_in_use_stays(tmp_path, change, reason):
     seal = make_seal(tmp_path, a_key("rsa"), encryption="aes")
     assert seal.adopt_key(exchange(seal, secret=SECRET[::-1]), WALL_S) == ""
-    kept = seal.exchanged_key()
     sealed = seal.seal(b"$$", 2, UNIT)
     assert reason in seal.adopt_key(exchange(seal, **change), WALL_S)
     assert seal.unseal(*sealed) == UNIT
-    assert seal.exchanged_key() == kept
 
 
 @pytest.mark.parametrize(
@@ -288,7 +282,7 @@ def test_a_key_that_is_no_good_is_refused_and_the_one_in_use_stays(tmp_path, cha
 def test_values_that_are_no_key_exchange_are_refused(tmp_path, change, reason):
     seal = make_seal(tmp_path, a_key("rsa"), encryption="aes")
     assert reason in seal.adopt_key(exchange(seal) | change, WALL_S)
-    assert seal.exchanged_key() is None
+    assert reason in seal.key_refusal(exchange(seal) | change, WALL_S)
 
 
 def test_a_wrapped_key_needs_a_private_key(tmp_path):

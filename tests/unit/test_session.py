@@ -320,7 +320,16 @@ def test_a_terminal_that_is_not_activated_activates_itself_then_logs_in(response
     assert Packet(session.data_to_send()).command == 1  # once is enough
 
 
-@pytest.mark.parametrize("information", [0, 1, 2])
+def test_a_chip_that_is_activated_already_logs_in():
+    """The answer to the activation that succeeded was lost; whether the chip is this vehicle's, the login tells."""
+    session = unactivated()
+    session.connected(now=0, wall_s=AT, serial=1)
+    session.data_to_send()
+    assert session.receive(answer(0x0A, 0xFE, "0201", start="2424"), now=5, wall_s=AT) == [("activated",)]
+    assert Packet(session.data_to_send()).command == 1
+
+
+@pytest.mark.parametrize("information", [0, 2])
 def test_a_failed_activation_waits_like_a_failed_login(information):
     session = unactivated()
     session.connected(now=0, wall_s=AT, serial=1)
