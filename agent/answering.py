@@ -96,11 +96,13 @@ class Answering:
         reason = "no encryption is configured"
         if self._commands is not None:
             reason = await self._commands.adopt_key(values, wall_s)
-        if reason:
+        flag = ERROR if reason else SUCCESS
+        answer = self._session.answer(packet, unit, flag, None, now, wall_s)
+        if reason:  # judged anew when it is repeated: a key may become valid
             self._remarks.say(now, logging.WARNING, "key of the platform refused reason=%s", reason)
         else:
-            log.info("key of the platform taken")
-        self._session.answer(packet, unit, ERROR if reason else SUCCESS, None, now, wall_s)
+            self._remarks.say(now, logging.INFO, "key of the platform taken")
+            self._last = packet.raw, answer
 
     async def carry_out(self, answer: Answer) -> None:
         """The answer has left: do what it promises."""

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import unicodedata
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOST_STARTS = 10  # of one program a minute: each is logged, and costs a process
+STARTS_MS = 60_000
 PROGRAMS = {POWER_OFF: "power_off", RESET: "reset", UPGRADE: "upgrade", ALARM: "alarm"}
 LINES_OF_TEXT = str.maketrans(dict.fromkeys("\r\n\t\v\f\u2028\u2029", " "))
 
@@ -91,6 +94,7 @@ class Commanded:
         self._upgrade = self._make_upgrade(file) if config.control.upgrade else None
         self._remarks = Remarks(log)
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._starts = {number: deque[int](maxlen=MOST_STARTS) for number in PROGRAMS}  # the last ones, monotonic ms
 
     async def respond(self, command: int, unit: bytes, authenticated: bool, wall_s: int) -> Answer:
         """Judge the plain unit of a command and do what must be done before its answer leaves. Never raises for what came.
@@ -115,6 +119,7 @@ class Commanded:
         _, number, values = answer.action
         if self._busy(number):
             return
+        self._starts[number].append(self._clock.now())
         self._running[number] = asyncio.create_task(self._work(number, values), name=f"control {number:02X}")
 
     async def idle(self) -> None:
@@ -168,6 +173,9 @@ class Commanded:
             return f"the program of control {number:02X} cannot be run: {argv[0]}"
         if self._busy(number):
             return f"the program of control {number:02X} is still running"
+        starts = self._starts[number]
+        if len(starts) == MOST_STARTS and self._clock.now() - starts[0] < STARTS_MS:
+            return f"the program of control {number:02X} was started {MOST_STARTS} times within a minute"
         if number == UPGRADE and self._upgrade is not None:
             return self._upgrade.refusal(values)
         return ""

@@ -277,6 +277,9 @@ class Uplink:
         elif kind == "command":
             self.counters.commands += 1
             await self._commanded(event[1], event[2], link, now)
+            await asyncio.sleep(
+                0
+            )  # one read may hold thousands, and a key costs 10 ms: buses and clock have their turn
         elif kind == "activated":
             log.warning("this terminal is activated")
             await self._answering.activated()

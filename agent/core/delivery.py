@@ -28,6 +28,10 @@ class _Flight:
         self.sent_at = sent_at
 
 
+def _end(flight: _Flight) -> int:
+    return flight.end
+
+
 class Delivery:
     """Bookkeeping of one link at a time; `lost` begins anew and keeps only the retry counts.
 
@@ -49,7 +53,7 @@ class Delivery:
         self._sent = 0
         self._attempts: "dict[int, int]" = {}
         self._retry_at: "dict[int, int]" = {}
-        self.unmatched = 0  # answers without a row
+        self.unmatched = 0  # answers without a row, which prove and refuse nothing
 
     def rows(self) -> "set[int]":
         """Ids of the rows that are in flight or wait for their minute after an error answer."""
@@ -87,9 +91,10 @@ class Delivery:
     def answered(self, command: int, time_s: "int | None", good: bool, now: int) -> "tuple[int, str] | None":
         """Match an answer to its row: (row id, "proven" | "retry" | "refused"), or None when there is no such row.
 
-        The row whose time is echoed, if exactly one; otherwise the oldest of that command.
+        The oldest row whose time is echoed; otherwise the oldest of that command. But a good answer with the time of no row
+        proves nothing where nobody depends on it: where silence proves, and where this link has echoed times before.
         """
-        flight = self._match(command, time_s)
+        flight = self._match(command, time_s, good)
         if flight is None:
             self.unmatched += 1
             return None
@@ -167,12 +172,14 @@ class Delivery:
             yield flight
             return
 
-    def _match(self, command: int, time_s: "int | None") -> "_Flight | None":
+    def _match(self, command: int, time_s: "int | None", good: bool) -> "_Flight | None":
         if time_s is not None:
             same = self._by_time.get((command, time_s))
-            if same is not None and len(same) == 1:
-                self._echoed = True
-                return next(iter(same.values()))
+            if same is not None:
+                self._echoed = self._echoed or good
+                return min(same.values(), key=_end)
+            if good and (self._echoed or not self._each):
+                return None
         for flight in self._flights.values():
             if flight.command == command:
                 return flight

@@ -263,7 +263,6 @@ class Session:
         return self._reader.noise_bytes, self._reader.bad_bcc
 
     def _answered(self, packet: Packet, now: int) -> "Event":
-        time = self._answer_time(packet)
         command = packet.command
         flag = packet.response
         if command == LOGIN:
@@ -276,8 +275,10 @@ class Session:
             self.logged_in_at = now
             return ("logged_in",)
         if command in (REALTIME, REISSUE):
-            return ("answer", command, time, flag)
+            # Good and long, it carries the platform's own time (annex B): by chance that of another report.
+            return ("answer", command, self._answer_time(packet, flag == SUCCESS), flag)
         if command == TIME_SYNC:
+            time = self._answer_time(packet, False)
             if self._sync_at is None:
                 return ("ignored", "time that nobody asked for")
             if flag == SUCCESS and time is not None:
@@ -353,9 +354,10 @@ class Session:
     def _go(self, event: str) -> None:
         self.state = TRANSITIONS[(self.state, event)]
 
-    def _answer_time(self, packet: Packet) -> "int | None":
-        """The Unix second an answer carries, its first six bytes in every shape that has one (annex B); else None."""
+    def _answer_time(self, packet: Packet, short: bool) -> "int | None":
+        """The Unix second an answer carries, its first six bytes; None without one, and where others follow it and `short`."""
         try:
-            return epoch_of(self._unseal(packet.encryption, packet.unit))
+            unit = self._unseal(packet.encryption, packet.unit)
+            return None if short and len(unit) != TIME_SIZE else epoch_of(unit)
         except RemoteProtocolError:
             return None

@@ -70,9 +70,11 @@ class DeliveryMachine(RuleBasedStateMachine):
     @rule(command=st.sampled_from([2, 3]), time=st.none() | st.integers(0, 5), good=st.booleans())
     def answer(self, command, time, good):
         same = [row for row in self.flying if (row[1], row[2]) == (command, time)]
-        if len(same) == 1:
-            self.echoed = True
-        else:
+        if same:
+            self.echoed = self.echoed or good
+        elif not (
+            good and time is not None and (self.echoed or not self.each)
+        ):  # else it is for a row that nobody has sent
             same = [row for row in self.flying if row[1] == command]
         outcome = self.delivery.answered(command, time, good, self.now)
         if not same:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.delivery import Delivery
 from agent.core.edition2016 import EDITION
 from agent.core.edition2016 import EDITION as EDITION_2016
 from agent.core.edition2025 import EDITION as EDITION_2025
@@ -191,6 +192,29 @@ def test_answers_to_reports_name_command_time_and_flag(logged_in):
         ("answer", 3, AT + 1, 2),
         ("answer", 2, None, 1),
     ]
+
+
+def test_a_long_answer_names_no_report_by_the_platforms_time_unless_it_is_an_error(logged_in):
+    data = answer(2, 1, "120A1E102400" + "01FF") + answer(2, 2, "120A1E102400" + "01FF")
+    assert logged_in.receive(data, now=1, wall_s=AT) == [("answer", 2, None, 1), ("answer", 2, AT, 2)]
+
+
+@pytest.mark.parametrize("each", [False, True], ids=["policy none", "policy each"])
+def test_an_answer_to_a_report_that_was_never_sent_proves_no_other(each):
+    delivery = Delivery(each, 10_000, 60_000, 64)
+    if each:  # once this platform has shown that it echoes times
+        delivery.sent(1, 2, AT, 100, now=0)
+        assert delivery.answered(2, AT, True, now=1) == (1, "proven")
+    for row, end in ((2, 200), (3, 300), (4, 400)):
+        delivery.sent(row, 2, AT + 10 * (row // 3), end, now=2)
+    assert delivery.answered(2, AT + 999, True, now=3) is None
+    assert delivery.unmatched == 1
+    assert delivery.answered(2, AT + 10, True, now=4) == (
+        3,
+        "proven",
+    )  # two of one second, as parts of one sample: in order
+    assert delivery.answered(2, AT + 10, True, now=4) == (4, "proven")
+    assert delivery.answered(2, AT + 999, False, now=5) == (2, "retry")  # an error must not be overheard
 
 
 def test_what_is_not_for_us_is_ignored_with_a_reason(logged_in):
