@@ -56,7 +56,9 @@ class Side:
     async def start(self) -> None:
         path = Path(self.config.folder) / "tbox.db"
         self.outbox = await OutboxThread.open(path, wall_s=self._wall_s, now_ms=self.clock.now)
-        with contextlib.closing(sqlite3.connect(path)) as db:  # no second twice, however fast the process before sampled
+        with contextlib.closing(
+            sqlite3.connect(path)
+        ) as db:  # no second twice, however fast the process before sampled
             self._last_s = db.execute("SELECT max(collected_at) FROM rows").fetchone()[0] or 0
         edition = EDITIONS[self.edition]
         self.side = PlatformSide(self.config, "tbox.toml", edition, self.clock, self.outbox, Random(1))

@@ -237,8 +237,10 @@ def commanding(folder, test, edition="2025", **options):
     played(scene)
 
 
-@pytest.mark.parametrize("edition", ["2016", "2025"])
-def test_parameters_are_on_the_disk_when_their_answer_arrives_and_hold_until_control_04(tmp_path, edition):
+@pytest.mark.parametrize(("edition", "alarm", "alarm_ms"), [("2016", 5000, 5000), ("2025", 0, 0)])
+def test_parameters_are_on_the_disk_when_their_answer_arrives_and_hold_until_control_04(
+    tmp_path, edition, alarm, alarm_ms
+):
     def in_force(side):
         reports, session = side.side.collector.settings, side.side.parameters.session_settings()
         assert side.uplink.sending.period_ms == reports.period_ms
@@ -252,12 +254,12 @@ def test_parameters_are_on_the_disk_when_their_answer_arrives_and_hold_until_con
             side.side.collector = Followed(side.side)
             await side.logged_in()
             assert in_force(side) == (10_000, 1_000, 60_000, 1_800_000, 60_000)
-            await platform.ask("set 2=20 3=5000 9=30 11=90 12=7")
-            assert in_force(side) == (20_000, 5_000, 30_000, minutes, 90_000)
-        assert on_disk[0]["values"] == {"02": 20, "03": 5000, "09": 30, "0B": 90, "0C": 7}
+            await platform.ask(f"set 2=20 3={alarm} 9=30 11=90 12=7")
+            assert in_force(side) == (20_000, alarm_ms, 30_000, minutes, 90_000)
+        assert on_disk[0]["values"] == {"02": 20, "03": alarm, "09": 30, "0B": 90, "0C": 7}
         async with process(config, clock) as side:
             side.side.collector = Followed(side.side)
-            assert in_force(side) == (20_000, 5_000, 30_000, minutes, 90_000)
+            assert in_force(side) == (20_000, alarm_ms, 30_000, minutes, 90_000)
             await side.logged_in()
             await platform.ask("control 4")
             assert in_force(side) == (10_000, 1_000, 60_000, 1_800_000, 60_000)
