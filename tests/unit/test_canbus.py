@@ -98,7 +98,9 @@ def test_udp_multicast_receives_classic_and_fd_frames() -> None:
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("groups", [("239.74.163.80", "239.74.163.81"), ("ff15:7079::80", "ff15:7079::81")], ids=["4", "6"])
+@pytest.mark.parametrize(
+    "groups", [("239.74.163.80", "239.74.163.81"), ("ff15:7079::80", "ff15:7079::81")], ids=["4", "6"]
+)
 def test_two_udp_multicast_buses_of_one_machine_do_not_hear_each_other(groups: tuple[str, str]) -> None:
     own, other = (Settings(interface="udp_multicast", channel=group, options={"port": 43180}) for group in groups)
     try:
