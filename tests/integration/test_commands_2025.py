@@ -1,13 +1,14 @@
 """`tbox init`, `check` and `replay` of a vehicle that reports in the 2025 edition, and of bodies of the maker's own."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from security_parts import a_key, write_keys, write_secret
 
 from agent.cli import main
-from agent.config import dbc_folder
+from agent.config import dbc_folder, load_config
 from agent.core.editions import EDITIONS
 from agent.coverage import items_of
 from bench.cycles import URBAN
@@ -202,3 +203,14 @@ def test_tables_in_a_pipe_have_no_blanks_at_the_end_of_their_lines(lang, tmp_pat
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) > 10
         assert [line for line in lines if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize("edition", list(EDITIONS))
+def test_every_option_that_init_only_mentions_is_one_that_the_configuration_takes(edition, tmp_path):
+    assert main(["init", str(tmp_path), "--edition", edition]) == 0
+    path = tmp_path / "tbox.toml"
+    mentioned = re.compile(r"^# (\[\w+\]|\w+ = )", re.MULTILINE)
+    path.write_text(mentioned.sub(r"\1", path.read_text()))
+    config = load_config(path)
+    assert (config.security.encryption, config.control.maker) == ("aes" if edition == "2016" else "sm4", "ABCD")
+    assert config.security.activation == (edition == "2025")
