@@ -11,6 +11,7 @@ Its Notifier is not used: with asyncio it loses bus errors.
 import asyncio
 import contextlib
 import logging
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -34,6 +35,7 @@ LAST_DELAY_S = 30
 JITTER = 0.2
 SAY_AGAIN_MS = 60_000
 KERNEL_FILTERS = 512  # CAN_RAW_FILTER_MAX of linux/can/raw.h
+MULTICAST_ALL = {socket.AF_INET: (0, 49), socket.AF_INET6: (41, 29)}  # level, option: linux/in.h, linux/in6.h
 BURST = 256  # frames of a recording played in one go before other tasks get their turn
 LATE_MS = 2  # real ms by which a recording's frames may come late, for fewer wake-ups
 
@@ -138,12 +140,20 @@ def open_bus(settings: BusSettings, wanted: Sequence[tuple[int, int]] = ()) -> "
     interface, arguments = settings.interface, bus_arguments(settings, wanted)
     try:
         # ignore_config: python-can would mix in the user's ~/.canrc and environment
-        return can.Bus(interface=interface, channel=settings.channel, ignore_config=True, **arguments)
+        bus = can.Bus(interface=interface, channel=settings.channel, ignore_config=True, **arguments)
+        return _keep_to_its_group(bus) if interface == "udp_multicast" else bus
     except (can.CanError, *OPENING_FAILS) as error:
         reason = str(error) or type(error).__name__
         if interface in WHAT_IT_NEEDS:
             reason += f" ({WHAT_IT_NEEDS[interface]})"
         raise BusError(interface, str(settings.channel), reason) from error
+
+
+def _keep_to_its_group(bus: "can.BusABC") -> "can.BusABC":
+    """Linux gives a socket the datagrams of every group that some program on the machine has joined, unless told otherwise."""
+    with contextlib.suppress(OSError), socket.socket(fileno=socket.dup(bus.fileno())) as same:
+        same.setsockopt(*MULTICAST_ALL[same.family], 0)
+    return bus
 
 
 def bus_arguments(settings: BusSettings, wanted: Sequence[tuple[int, int]]) -> dict[str, Any]:

@@ -9,11 +9,13 @@ import logging
 import os
 import unicodedata
 from collections import deque
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from agent import programs
+from agent.beijing import BEIJING
 from agent.core.packet import SUCCESS
 from agent.core.terminal import (
     ALARM,
@@ -208,15 +210,15 @@ class Commanded:
             await programs.run("upgrade", self._control.upgrade, given, self._control.upgrade_timeout_s)
 
     def _say(self, command: int, reply: "Reply", wall_s: int) -> None:
-        now = self._clock.now()
+        now, at = self._clock.now(), datetime.fromtimestamp(wall_s, BEIJING)
         what = f"{command:02X}" + (f"/{reply.action[1]:02X}" if reply.action[:1] == ("control",) else "")
         if reply.flag == SUCCESS:
             self.counters.done += 1
             if reply.action:
-                text = "security: command of the platform accepted command=%s time=%d %s"
-                self._remarks.say(now, logging.WARNING, text, what, wall_s, _described(reply))
+                text = "security: command of the platform accepted command=%s at=%s%s"
+                self._remarks.say(now, logging.WARNING, text, what, at, _described(reply))
             else:
-                self._remarks.say(now, logging.INFO, "parameters read by the platform %s", reply.reason)
+                self._remarks.say(now, logging.INFO, "parameters read by the platform%s", _led_by(": ", reply.reason))
         elif reply.flag is None:
             self.counters.damaged += 1
             self._remarks.say(
@@ -228,9 +230,9 @@ class Commanded:
             self._remarks.say(
                 now,
                 logging.WARNING,
-                "command of the platform refused command=%s time=%d: %s",
+                "command of the platform refused command=%s at=%s: %s",
                 what,
-                wall_s,
+                at,
                 reply.reason,
             )
 
@@ -246,12 +248,16 @@ def permissions(config: "Config") -> Permissions:
 
 
 def _described(reply: "Reply") -> str:
-    """What was accepted, without secrets: an upgrade order carries a password."""
+    """What was accepted, behind a blank, without secrets: an upgrade order carries a password."""
     if reply.action[:1] == ("set",):
-        return " ".join(f"{number:02X}={value!r}" for number, value in reply.action[1].items())
+        return "".join(f" {number:02X}={value!r}" for number, value in reply.action[1].items())
     if reply.action[:2] == ("control", UPGRADE):
-        return shown(reply.action[2]["url"].decode())
+        return _led_by(" ", shown(reply.action[2]["url"].decode()))
     return ""
+
+
+def _led_by(mark: str, text: str) -> str:
+    return mark + text if text else ""
 
 
 def _alarm_arguments(values: dict[str, Any]) -> dict[str, str]:

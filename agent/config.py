@@ -11,6 +11,7 @@
 """
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -35,9 +36,19 @@ MOST_CODE_SIZE, MOST_CODES = 50, 250  # 2016
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
-Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{0,5}$")]
-Place = Annotated[str, Meta(pattern=r"^[^:\s]+:[1-9][0-9]{0,4}$")]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+# `description`: what faults say in place of the pattern.
+Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{0,5}$", description="at most 5 of A-Z a-z 0-9 . _ -")]
+Place = Annotated[str, Meta(pattern=r"^[^:\s]+:[1-9][0-9]{0,4}$", description='"host:port"')]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="letters, digits and _, no digit first")]
+
+_TYPES = {
+    "str": 'a text in "quotes"',
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list [...]",
+    "object": "a table",
+}
 
 
 class Vehicle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -223,8 +234,22 @@ def _value(value: Any, hint: Any, where: str, faults: list[str]) -> Any:
     try:
         return msgspec.convert(value, hint)
     except msgspec.ValidationError as error:
-        faults.append(f"{where} = {value!r}: {error}")
+        faults.append(f"{where} = {value!r}: {_reason(str(error), hint)}")
         return None
+
+
+def _reason(said: str, hint: Any) -> str:
+    """msgspec's reason in words of TOML, a pattern as its description."""
+    if "matching regex" in said:
+        return f"allowed: {_description(hint)}"
+    words = re.sub(r"`([a-z]+)(?: \| null)?`", lambda found: _TYPES.get(found[1], found[0]), said)
+    return words.replace("Expected", "expected").replace(" - at `$[", " - at [").replace("]`", "]")
+
+
+def _description(hint: Any) -> str:
+    """What a type, or the entries of a list of it, may look like."""
+    known = [extra.description for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Meta)]
+    return known[0] or "" if known else next(map(_description, get_args(hint)), "")
 
 
 def _struct(value: Any, kind: type[S], where: str, faults: list[str]) -> S | None:
@@ -273,7 +298,7 @@ def _check_codes(edition: Any, codes: list[str], packs: list[int] | None) -> lis
         if packs is not None:
             faults.extend(_check_packs(codes, packs))
         return faults
-    if packs:
+    if packs and (edition is None or edition in EDITIONS):
         faults.append(
             f"vehicle.packs: edition {edition or DEFAULT_EDITION} has no packs; leave it out, or change the edition"
         )

@@ -1,22 +1,25 @@
 """What a mapping will report: which items of the standard are filled, which are not, and how much data that is."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from agent.core.dataunit import TIME_SIZE
 from agent.core.edition import Edition
 from agent.core.field import Items, Layout
 from agent.core.packet import HEADER_SIZE
 from agent.core.report import encode_report
 from agent.core.sampler import Sampler
+from agent.core.session import REALTIME
 from agent.core.signals import LatestFrames
 from agent.fieldtable import items_of
 from agent.mapping.plan import CompiledMapping
 
 MONTH_S = 30 * 86_400
 TCP_IP_BYTES = 80  # headers of one small packet and of its acknowledgement
-FRAME_BYTES = HEADER_SIZE + 1 + 6  # a packet beside its bodies: header, check code, time
+FRAME_BYTES = HEADER_SIZE + 1  # a packet beside its data unit: header, check code
 
 
 class Coverage(msgspec.Struct, frozen=True):
@@ -34,8 +37,10 @@ class Coverage(msgspec.Struct, frozen=True):
     standing_in: list[str]
 
 
-def coverage_of(mapping: CompiledMapping, interval_s: int) -> Coverage:
-    """Work out what `mapping` will send every `interval_s` seconds."""
+def coverage_of(
+    mapping: CompiledMapping, interval_s: int, seal: Callable[[bytes, int, bytes], tuple[int, bytes]]
+) -> Coverage:
+    """Work out what `mapping` will send every `interval_s` seconds, signed and encrypted by `seal`."""
     edition = mapping.edition
     bodies = {item.body for item in mapping.items}
     layouts = [layout for layout in edition.bodies.values() if layout.name in bodies]
@@ -44,7 +49,8 @@ def coverage_of(mapping: CompiledMapping, interval_s: int) -> Coverage:
     platform = {layout.name for layout in layouts if not layout.annex_b}
     missing = sum(_weight(edition, path) for path in empty if path.split(".")[0] in platform)
     nothing = Sampler(mapping.plan).sample(LatestFrames(mapping.plan), 0)
-    sizes = [len(part) + FRAME_BYTES for part in encode_report(edition, nothing)]
+    parts = [bytes(TIME_SIZE) + part for part in encode_report(edition, nothing)]
+    sizes = [len(seal(edition.start, REALTIME, part)[1]) + FRAME_BYTES for part in parts]
     packets = MONTH_S // interval_s * len(sizes)
     payload = MONTH_S // interval_s * sum(sizes)
     absent = [item for item in mapping.items if item.kind == "absent"]

@@ -18,9 +18,11 @@ ENCRYPTIONS = {"none": PLAIN, "rsa": 2, "aes": 3, "sm2": 4, "sm4": 5}  # 6.2
 CHIP_ID_SIZE = 16
 _KEY_ITSELF = re.compile(r"^\s*[0-9A-Fa-f]{32}\s*$|-----BEGIN")
 
-_Iv = Annotated[str, Meta(pattern=r"^(random|[0-9A-Fa-f]{32})$")]
-_ChipId = Annotated[str, Meta(pattern=r"^[ -~]{0,16}$")]
-_UserId = Annotated[str, Meta(pattern=r"^[ -~]{1,64}$")]
+_DATA_KEY = "a file of 32 hex digits; `(umask 077; openssl rand -hex 16 > data.key)` makes one"
+
+_Iv = Annotated[str, Meta(pattern=r"^(random|[0-9A-Fa-f]{32})$", description='"random" or 32 hex digits')]
+_ChipId = Annotated[str, Meta(pattern=r"^[ -~]{0,16}$", description="at most 16 ASCII characters")]
+_UserId = Annotated[str, Meta(pattern=r"^[ -~]{1,64}$", description="1 to 64 ASCII characters")]
 
 
 class Security(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,7 +119,7 @@ def _needs(given: dict[str, Any]) -> list[tuple[str, bool, str, str]]:
             f'encryption = "{encryption}"',
             pem + " with the platform's key",
         ),
-        ("data_key", encryption in ("aes", "sm4"), f'encryption = "{encryption}"', "a file of 32 hex digits"),
+        ("data_key", encryption in ("aes", "sm4"), f'encryption = "{encryption}"', _DATA_KEY),
         ("chip_id", bool(given["activation"]), "activation = true", "the id of the security chip, up to 16 characters"),
     ]
 

@@ -44,6 +44,7 @@ class Activations:
             row = (entry.chip_id.decode("latin-1"), entry.vin.decode("latin-1"), entry.public_key, arrival.received_ms)
             self._received.write(_KEEP, [row])
             self._registry.activate(entry)
+            log.info("activated vin=…%s chip=%s", arrival.vin[-6:], row[0])
         else:
             log.warning("activation refused vin=…%s reason=%s", arrival.vin[-6:], reason)
         return status, information

@@ -62,7 +62,7 @@ class Printer:
         if arrival.packet.encryption != PLAIN and arrival.edition is not None:
             parts.append(f"encrypted {arrival.edition.encryptions.get(arrival.packet.encryption, '?')}")
         if response == COMMAND:
-            parts.append("no answer" if flag is None else f"answer {flag:02X} {_meaning(arrival.packet.start, flag)}")
+            parts.append(_answer(arrival.packet.start, flag))
         if arrival.refusal:
             parts.append(f"TURNED DOWN {arrival.refusal:02X}")
         if arrival.fault is not None:
@@ -74,8 +74,9 @@ class Printer:
         if arrival is None:
             return f"{head}  given up, sent {order.sends} times"
         flag = order.flag or 0
-        said = json.dumps(_values(arrival), ensure_ascii=False)
-        return f"{head}  answered {flag:02X} {_meaning(order.packet[:2], flag)}  after {order.answer_ms} ms  {said}"
+        values = _values(arrival)
+        said = f"  {json.dumps(values, ensure_ascii=False)}" if values else ""
+        return f"{head}  answered {flag:02X} {_meaning(order.packet[:2], flag)}  after {order.answer_ms} ms{said}"
 
 
 def packet_json(arrival: Arrival, flag: int | None) -> str:
@@ -128,6 +129,13 @@ def _values(arrival: Arrival) -> dict[str, Any]:
 def _command_name(packet: bytes) -> str:
     row = BY_START[packet[:2]].commands.get(packet[2])
     return row.name if row is not None else f"{packet[2]:02X}"
+
+
+def _answer(start: bytes, flag: int | None) -> str:
+    if flag is None:
+        return "no answer"
+    # An activation is the one packet that is answered by a command of the platform's.
+    return "answered with command 0A" if flag == COMMAND else f"answer {flag:02X} {_meaning(start, flag)}"
 
 
 def _meaning(start: bytes, flag: int) -> str:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 NAME = "check"
 HELP = "name every fault of a configuration and its mapping; show which items are filled, from where"
 MB = 1_000_000
+_TITLE = {"en": "{name}: items of GB/T 32960.3-{edition}", "zh": "{name}：GB/T 32960.3-{edition} 的数据项"}
+_HEADINGS = {
+    "en": ("item", "", "from", "sent when unknown"),
+    "zh": ("数据项", "", "来源", "未知时发送"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from agent.config import load_config, vin_warning
     from agent.coverage import coverage_of
     from agent.errors import ConfigError
+    from agent.seal import open_seal
     from agent.security import describe
 
     try:
@@ -44,8 +50,14 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(error.file, error.faults + faults) from None
     if faults:
         raise ConfigError(args.config, faults)
-    coverage = coverage_of(mapping, config.report.interval_s)
-    said = (vin_warning(config.vehicle.vin), _address_warning(config), _packs_warning(config, mapping))
+    seal = open_seal(config.security, config.path("."), lambda: 0).seal
+    coverage = coverage_of(mapping, config.report.interval_s, seal)
+    said = (
+        vin_warning(config.vehicle.vin),
+        _address_warning(config),
+        _packs_warning(config, mapping),
+        _tls_warning(config),
+    )
     warnings = [text for text in said if text] + mapping.warnings
     warnings += platform_remarks(config)
     if args.json:
@@ -59,15 +71,19 @@ def run(args: argparse.Namespace) -> int:
 
 def _mapping_faults(path: str) -> list[str]:
     """Faults of the mapping of a configuration that is itself faulty, as far as its name can be read."""
-    from agent.config import dbc_folder
+    from agent.config import DEFAULT_EDITION, dbc_folder
+    from agent.core.editions import EDITIONS
     from agent.errors import ConfigError
     from agent.signalmap import load_mapping
 
     try:
         vehicle = tomllib.loads(Path(path).read_text(encoding="utf-8"))["vehicle"]
+        edition = str(vehicle.get("edition", DEFAULT_EDITION))
+        if edition not in EDITIONS:
+            return []  # named already, and decides what is right in a mapping
         kind, _, name = vehicle["mapping"].partition(":")
         place = dbc_folder() / name if kind == "shipped" else Path(path).parent / vehicle["mapping"]
-        load_mapping(place, vehicle.get("edition", "2016"))
+        load_mapping(place, edition)
     except ConfigError as error:
         return [f"in {error.file}: {fault}" for fault in error.faults]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -77,6 +93,8 @@ def _mapping_faults(path: str) -> list[str]:
 
 def _key_faults(config: "Config") -> list[str]:
     """Keys and certificates that cannot be used."""
+    from ssl import SSLError
+
     from agent.errors import ConfigError
     from agent.links.tcp import tls_context
     from agent.seal import open_seal
@@ -89,8 +107,9 @@ def _key_faults(config: "Config") -> list[str]:
     if config.platform.tls and config.platform.tls_ca:
         try:
             tls_context(str(config.path(config.platform.tls_ca)))
-        except OSError as error:
-            faults.append(f"platform.tls_ca = {config.platform.tls_ca!r}: {error}")
+        except OSError as error:  # ssl.SSLError is one
+            reason = "holds no PEM certificate" if isinstance(error, SSLError) else error.strerror
+            faults.append(f"platform.tls_ca = {config.platform.tls_ca!r}: {reason}")
     return faults
 
 
@@ -125,6 +144,15 @@ def _packs_warning(config: "Config", mapping: "CompiledMapping") -> str | None:
     return f"vehicle.packs: {counted} packs at login, {reported} in the mapping's [unit_voltages]"
 
 
+def _tls_warning(config: "Config") -> str | None:
+    """Options that mean nothing on a link that is not TLS."""
+    platform = config.platform
+    idle = [name for name in ("tls_ca", "allowed_platforms") if getattr(platform, name)]
+    if platform.tls or not idle:
+        return None
+    return f"{' and '.join(f'platform.{name}' for name in idle)}: without effect, the link is not TLS; tls = true makes it so"
+
+
 def _print_security(config: "Config") -> None:
     """What is agreed with the platform beyond the standard, as far as it is in use."""
     from agent.security import describe
@@ -150,12 +178,13 @@ def _print(mapping: "CompiledMapping", coverage: "Coverage", warnings: list[str]
     from rich.table import Table
 
     from agent.labels import body
+    from agent.texttable import show_table
 
     edition = mapping.edition
     layouts = {layout.name: layout for layout in edition.bodies.values()}
     layouts |= {f"user.0x{type_id:X}": layout for type_id, layout in edition.declared.items()}
-    table = Table(box=None, pad_edge=False, title=f"{mapping.name}: items of GB/T 32960.3-{edition.name}")
-    for head in ("item", "", "from", "sent when unknown"):
+    table = Table(box=None, pad_edge=False)
+    for head in _HEADINGS[lang]:
         table.add_column(head, overflow="fold")
     section = ""
     for item in mapping.items:
@@ -164,9 +193,9 @@ def _print(mapping: "CompiledMapping", coverage: "Coverage", warnings: list[str]
             chinese = body(section.partition(".")[0], lang) if lang == "zh" else ""
             table.add_row(f"[bold]{section}[/] {chinese}")
         table.add_row(f"  {_name(item, layouts[section], lang)}", _mark(item), _source(item), item.unknown)
-    # A pipe has no width: nothing is to be folded for it.
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    console.print(table)
+    console = Console(highlight=False)
+    console.print(_TITLE[lang].format(name=mapping.name, edition=edition.name), markup=False)
+    show_table(console, table)
     console.print()
     absent = [name for name in edition.body_types if name not in {item.body for item in mapping.items}]
     for line in [*_summary(coverage, absent), *(f"warning: {warning}" for warning in warnings)]:

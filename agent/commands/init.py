@@ -41,6 +41,7 @@ channel = "{channel}"
 [platform]
 host = "127.0.0.1"
 port = 32960
+# tls = true                         # tls_ca = "ca.pem" where the authority is not one of the system's
 # policy = "none"                    # "each": the platform answers every report, and only an answer proves one
 # settle_s = 10                      # silence after TCP's acknowledgement that proves a report under "none"
 # drain_per_s = 20                   # stored reports a second after an outage; 0: no limit
@@ -48,9 +49,9 @@ port = 32960
 
 [report]
 interval_s = 10                      # at most 30
-# alarm_interval_ms = 1000             # around a grave alarm; less than 1000 counts as 1000
-# storage_interval_ms = 10000          # if shorter than the reports: what is stored in between, and never sent
-# silence_s = 60                       # buses silent for so long: switched off; 0: never
+# alarm_interval_ms = 1000           # around a grave alarm; less than 1000 counts as 1000
+# storage_interval_ms = 10000        # if shorter than the reports: what is stored in between, and never sent
+# silence_s = 60                     # buses silent for so long: switched off; 0: never
 
 [outbox]
 path = "tbox.db"
@@ -61,15 +62,33 @@ path = "tbox.db"
 [log]
 level = "info"
 
-# [control]                            # what the platform may set and order beside its reports
-# parameters = true                    # set parameters; `tbox params` shows what it set
-# reset = ["/usr/sbin/reboot"]         # a program for each order, its whole path first, no shell; without one: refused
+# [control]                          # what the platform may set and order beside its reports
+# parameters = true                  # set parameters; `tbox params` shows what it set
+# reset = ["/usr/sbin/reboot"]       # a program for each order, its whole path first, no shell; without one: refused
 # power_off = ["/usr/sbin/poweroff"]
 # alarm = ["/usr/local/bin/warn", "--", "{{level}}", "{{text}}"]
 # upgrade = ["/usr/local/bin/install", "{{file}}", "{{version}}"]   # with a detached process of its own if it stops this one
-# upgrade_key = "maker.pem"            # Ed25519 or SM2; `tbox-bench sign-upgrade` makes key, manifest and signature
-# maker = "ABCD"
-"""
+# upgrade_key = "maker.pem"          # Ed25519 or SM2; `tbox-bench sign-upgrade` makes key, manifest and signature
+# maker = "ABCD"                     # and vehicle.hardware_version: an upgrade names both
+{security}"""
+
+SECURITY = {
+    "2016": """
+# [security]                         # agreed with the platform; needs the extra "crypto"; more options: agent/security.py
+# encryption = "aes"                 # or "rsa", with platform_key = "platform.pem"
+# data_key = "data.key"              # (umask 077; openssl rand -hex 16 > data.key)
+""",
+    "2025": """
+# [security]                         # agreed with the platform; needs the extra "crypto"; more options: agent/security.py
+# sign = "sm2"                       # every report: sm2, rsa, ecc
+# private_key = "car.key"            # tbox identity --new-key sm2 car.key
+# chip_id = "CHIP0001"               # at most 16 characters
+# activation = true                  # activate before the first login; `tbox identity` prints what to register before
+# encryption = "sm4"                 # or "aes"; "sm2", "rsa" with platform_key = "platform.pem"
+# data_key = "data.key"              # (umask 077; openssl rand -hex 16 > data.key)
+""",
+}
+
 
 LOGIN = {
     "2016": """\
@@ -165,6 +184,7 @@ def _config(args: argparse.Namespace) -> str:
     return CONFIG.format(
         edition=args.edition,
         login=LOGIN[args.edition],
+        security=SECURITY[args.edition],
         mapping=f'"{mapping}"',
         interface=args.interface,
         channel=channel,

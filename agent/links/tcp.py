@@ -83,7 +83,8 @@ async def open_tcp(host: str, port: int, timeout_s: float, tls: ssl.SSLContext |
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     except TimeoutError as error:
-        raise LinkError(endpoint, "connect", f"no answer within {timeout_s:g} s") from error
+        silent = "a platform that speaks no TLS is silent too" if tls else "a firewall?"
+        raise LinkError(endpoint, "connect", f"no answer within {timeout_s:g} s; {silent}") from error
     except socket.gaierror as error:
         raise LinkError(endpoint, "resolve", f"{error.strerror}: check the host name and the network") from error
     except ssl.SSLCertVerificationError as error:

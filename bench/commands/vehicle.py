@@ -18,9 +18,10 @@ NAME = "vehicle"
 HELP = "send the reference car's CAN frames; controls come line by line from stdin"
 
 CONTROL_HELP = """controls on stdin:
-  alarm NAME on|off        raise or clear a general alarm (--list-alarms)
+  alarm NAME on|off        raise or clear a general alarm (--list-alarms); the mapping gives its level:
+                           brake_system, storage_overcharge are 3, thermal_event is 4
   charge ac|dc|off         stop, plug in and charge; unplug and drive on
-  ignition on|off          stop and switch off; switch on and drive on
+  ignition on|off          stop and switch off (the bus stays awake); switch on and drive on
   drop MESSAGE [on|off]    stop sending one message of the DBC
   silence on|off           stop sending anything
 """
@@ -42,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epoch", type=float, help="real Unix time that all processes of a scaled run share")
     parser.add_argument("--seconds", type=float, help="end after so many seconds of the car's time")
     parser.add_argument("--print", action="store_true", dest="print_truth", help="true values as a JSON line a second")
-    parser.add_argument("--list-alarms", action="store_true", help="print the alarms and their signals, then end")
+    parser.add_argument(
+        "--list-alarms", action="store_true", help="print the alarms, their signals and trouble codes, then end"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

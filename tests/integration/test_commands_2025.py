@@ -1,11 +1,14 @@
 """`tbox init`, `check` and `replay` of a vehicle that reports in the 2025 edition, and of bodies of the maker's own."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+from security_parts import a_key, write_keys, write_secret
 
 from agent.cli import main
-from agent.config import dbc_folder
+from agent.config import dbc_folder, load_config
 from agent.core.editions import EDITIONS
 from agent.coverage import items_of
 from bench.cycles import URBAN
@@ -153,3 +156,61 @@ def test_explain_names_the_fields_of_the_makers_own_body(tmp_path, capsys):
     assert "ambient temperature" in capsys.readouterr().out
     assert main(["explain", "--lang", "en", raw]) == 0
     assert "ambient temperature" not in capsys.readouterr().out
+
+
+def test_check_counts_signature_and_encryption_into_the_size_of_a_report(tmp_path, capsys):
+    config = write_config(tmp_path, "reference_ev")
+    assert main(["check", "-c", config, "--json"]) == 0
+    (plain,) = json.loads(capsys.readouterr().out)["packet_bytes"]
+    write_keys(tmp_path, a_key("sm2"))
+    write_secret(tmp_path / "data.key", "00112233445566778899aabbccddeeff")
+    with open(config, "a") as file:
+        file.write('[security]\nsign = "sm2"\nprivate_key = "private.pem"\nencryption = "sm4"\ndata_key = "data.key"\n')
+    assert main(["check", "-c", config, "--json"]) == 0
+    (sealed,) = json.loads(capsys.readouterr().out)["packet_bytes"]
+    signature, nonce_and_tag = 1 + 1 + 2 + 32 + 2 + 32, 12 + 16
+    assert sealed == plain + signature + nonce_and_tag
+
+
+def test_check_says_which_options_need_tls(tmp_path, capsys):
+    config = write_config(tmp_path, "reference_ev")
+    with open(config, "a") as file:
+        file.write('tls_ca = "ca.pem"\nallowed_platforms = ["b.example:1"]\n')
+    assert main(["check", "-c", config]) == 0
+    assert "warning: platform.tls_ca and platform.allowed_platforms: without effect" in capsys.readouterr().out
+    with open(config, "a") as file:
+        file.write("tls = true\n")
+    assert main(["check", "-c", config]) == 2
+    assert "platform.tls_ca = 'ca.pem': No such file or directory" in capsys.readouterr().err
+    (tmp_path / "ca.pem").write_text("none")
+    assert main(["check", "-c", config]) == 2
+    assert "platform.tls_ca = 'ca.pem': holds no PEM certificate" in capsys.readouterr().err
+
+
+def test_check_names_an_unknown_edition_once(tmp_path, capsys):
+    config = write_config(tmp_path, "reference_ev")
+    path = Path(config)
+    path.write_text(path.read_text().replace('"2025"', '"2052"'))
+    assert main(["check", "-c", config]) == 2
+    assert capsys.readouterr().err.count("2052") == 1
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_tables_in_a_pipe_have_no_blanks_at_the_end_of_their_lines(lang, tmp_path, capsys):
+    config = write_config(tmp_path, "reference_ev")
+    for words in (["check", "-c", config], ["params", "-c", config], ["fields", "--edition", "2025"]):
+        assert main(["--lang", lang, *words]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) > 10
+        assert [line for line in lines if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize("edition", list(EDITIONS))
+def test_every_option_that_init_only_mentions_is_one_that_the_configuration_takes(edition, tmp_path):
+    assert main(["init", str(tmp_path), "--edition", edition]) == 0
+    path = tmp_path / "tbox.toml"
+    mentioned = re.compile(r"^# (\[\w+\]|\w+ = )", re.MULTILINE)
+    path.write_text(mentioned.sub(r"\1", path.read_text()))
+    config = load_config(path)
+    assert (config.security.encryption, config.control.maker) == ("aes" if edition == "2016" else "sm4", "ABCD")
+    assert config.security.activation == (edition == "2025")

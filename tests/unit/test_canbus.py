@@ -97,6 +97,24 @@ def test_udp_multicast_receives_classic_and_fd_frames() -> None:
     assert kept.called == [(0x123, b"\1\2"), (0x18FEF101 | EXT, bytes(64)), (0x1FF, bytes(8))]
 
 
+@pytest.mark.network
+@pytest.mark.parametrize(
+    "groups", [("239.74.163.80", "239.74.163.81"), ("ff15:7079::80", "ff15:7079::81")], ids=["4", "6"]
+)
+def test_two_udp_multicast_buses_of_one_machine_do_not_hear_each_other(groups: tuple[str, str]) -> None:
+    own, other = (Settings(interface="udp_multicast", channel=group, options={"port": 43180}) for group in groups)
+    try:
+        stranger = open_bus(other)
+    except BusError as error:
+        pytest.skip(str(error))
+    with stranger, open_bus(own) as bus, open_bus(own) as friend:
+        stranger.send(message(0x100, b"\1"))
+        friend.send(message(0x200, b"\2"))
+        heard = bus.recv(PATIENCE_S)
+        assert heard is not None
+        assert heard.arbitration_id == 0x200
+
+
 def test_plain_messages_are_put_where_they_are_decoded_from_with_their_stamp() -> None:
     plain = [message(0x200, b"\1"), message(0x200, b"\2\3"), message(0x18FEF100 | EXT, bytes(8))]
     other = [message(0x18FEF100 & 0x7FF, b"\4"), message(0x200 | EXT, b"\5"), message(0x123, b"\6")]

@@ -204,3 +204,42 @@ def test_periods_are_those_of_the_edition(tmp_path, key, good, bad, said):
     (fault,) = faults_of(tmp_path, f"{text}[report]\n{key} = {bad}\n")
     assert fault == f"report.{key} = {bad}: edition 2025 {said}"
     assert len(faults_of(tmp_path, f"{text}[report]\n{key} = 70000\n")) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[vehicle]\nedition = 2025", 'vehicle.edition = 2025: expected a text in "quotes", got a whole number'),
+        ("[vehicle]\npacks = 1", "vehicle.packs = 1: expected a list [...], got a whole number"),
+        (
+            '[vehicle]\ncodes = ["A", 2]',
+            """vehicle.codes = ['A', 2]: expected a text in "quotes", got a whole number - at [1]""",
+        ),
+        (
+            '[vehicle]\nhardware_version = "1.0 b"',
+            "vehicle.hardware_version = '1.0 b': allowed: at most 5 of A-Z a-z 0-9 . _ -",
+        ),
+        ('[can]\nname = "p t"', "can[0].name = 'p t': allowed: letters, digits and _, no digit first"),
+        ('[platform]\nport = "1"', "platform.port = '1': expected a whole number, got a text in \"quotes\""),
+        ("[platform]\nport = 0", "platform.port = 0: expected a whole number >= 1"),
+        ('[platform]\nallowed_platforms = ["a"]', "platform.allowed_platforms = ['a']: allowed: \"host:port\""),
+        (
+            '[security]\nchip_id = "CHIP0001CHIP00012"',
+            "security.chip_id = 'CHIP0001CHIP00012': allowed: at most 16 ASCII characters",
+        ),
+        ('[security]\nsm2_id = ""', "security.sm2_id = '': allowed: 1 to 64 ASCII characters"),
+    ],
+)
+def test_a_wrong_type_is_told_in_words_of_the_file(tmp_path, line, said):
+    section, setting = line.split("\n")
+    text = GOOD.replace("[[can]]\nname", "[[can]]\n# name") if section == "[can]" else GOOD
+    heading = "[[can]]" if section == "[can]" else section
+    text = text.replace(heading, f"{heading}\n{setting}") if heading in text else f"{text}{section}\n{setting}\n"
+    assert faults_of(tmp_path, text) == [said]
+
+
+def test_packs_are_no_fault_of_their_own_beside_an_edition_that_is_one(tmp_path):
+    for edition in ('"2052"', "2025"):
+        text = GOOD.replace("[vehicle]", f"[vehicle]\nedition = {edition}\npacks = [1]")
+        (fault,) = faults_of(tmp_path, text)
+        assert fault.startswith("vehicle.edition = ")
