@@ -11,7 +11,7 @@
 """
 
 import difflib
-import tomllib
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -20,10 +20,12 @@ from msgspec import Meta
 
 from agent.control import Control, control_faults
 from agent.core.editions import EDITIONS
+from agent.core.hostname import is_host_name
 from agent.core.parameters import PackCodes
 from agent.core.session import LOGIN
 from agent.errors import ConfigError
-from agent.security import Security, security_faults
+from agent.security import KEY_FILES, Security, security_faults
+from agent.tomlfile import home, parse_toml
 
 VIN_LETTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"  # GB 16735: no I, O, Q
 _VIN_VALUES = dict(zip("0123456789ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "012345678912345678123457923456789"), strict=True))
@@ -32,6 +34,8 @@ _VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 DEFAULT_EDITION = "2016"
 PACK_CODE_SIZE, MOST_SYSTEMS, MOST_PACKS = PackCodes.size, 20, 50  # 2025
 MOST_CODE_SIZE, MOST_CODES = 50, 250  # 2016
+MOST_SHOWN = 100  # characters of a wrong value in an error
+_SECRET = ["security.", *[f"security.{option}" for option in KEY_FILES]]
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -142,7 +146,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def path(self, name: str) -> Path:
         """A path of the file, seen from the folder of the file."""
-        return Path(self.folder, name).expanduser()
+        return Path(self.folder) / home(name)
 
     def mapping_path(self) -> Path:
         """The mapping file; `shipped:NAME` is one of those that come with the program."""
@@ -160,13 +164,12 @@ def load_config(path: str | Path) -> Config:
     """Read and check a configuration; ConfigError with every fault of it."""
     path = Path(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(str(path), ["there is no such file; `tbox init` writes one to start from"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [f"cannot be read: {error}"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), [f"is not TOML: {error}"]) from error
+    table = parse_toml(str(path), text)
     faults: list[str] = []
     if "folder" in table:
         faults.append("folder: unknown key")
@@ -177,6 +180,7 @@ def load_config(path: str | Path) -> Config:
         faults += security_faults(table.get("security"), table["vehicle"].get("edition", "2016"))
     _check_buses(table.get("can"), faults)
     _check_interval(table, faults)
+    _check_hosts(table.get("platform"), faults)
     faults += control_faults(table.get("control"), table.get("vehicle"))
     if faults:
         raise ConfigError(str(path), faults)
@@ -189,7 +193,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 def _convert(table: Any, kind: type[S], where: str, faults: list[str]) -> dict[str, Any]:
     """Values of `kind`'s fields found in `table`; faults are collected, not raised. Missing defaults are left out."""
     if not isinstance(table, dict):
-        faults.append(f"{where.rstrip('.')}: a table [{where.rstrip('.')}] is needed here, not {table!r}")
+        faults.append(f"{where.rstrip('.')}: a table [{where.rstrip('.')}] is needed here, not {_shown(where, table)}")
         return {}
     hints = get_type_hints(kind, include_extras=True)
     values: dict[str, Any] = {}
@@ -218,13 +222,24 @@ def _value(value: Any, hint: Any, where: str, faults: list[str]) -> Any:
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return _struct(value, hint, f"{where}.", faults)
     if isinstance(value, str) and "\0" in value:
-        faults.append(f"{where} = {value!r}: a text has no NUL characters")
+        faults.append(f"{where} = {_shown(where, value)}: a text has no NUL characters")
         return None
     try:
         return msgspec.convert(value, hint)
     except msgspec.ValidationError as error:
-        faults.append(f"{where} = {value!r}: {error}")
+        faults.append(f"{where} = {_shown(where, value)}: {_short(str(error))}")
         return None
+
+
+def _shown(where: str, value: Any) -> str:
+    """A value as it may stand in an error: no key that was written where the name of its file belongs, and not endless."""
+    if where in _SECRET:
+        return "(not shown)"
+    return _short(repr(value))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({len(text)} characters)"
 
 
 def _struct(value: Any, kind: type[S], where: str, faults: list[str]) -> S | None:
@@ -238,14 +253,16 @@ def _check_vehicle(table: Any, faults: list[str]) -> None:
     vin, iccid, edition = (table.get(key) for key in ("vin", "iccid", "edition"))
     if isinstance(vin, str):
         if len(vin) != 17:
-            faults.append(f"vehicle.vin = {vin!r}: has {len(vin)} characters, a VIN has 17")
+            faults.append(f"vehicle.vin = {_shown('', vin)}: has {len(vin)} characters, a VIN has 17")
         wrong = sorted(set(vin) - set(VIN_LETTERS))
         if wrong:
             faults.append(f"vehicle.vin = {vin!r}: {' '.join(wrong)} cannot stand in a VIN (0-9, A-Z without I, O, Q)")
     if isinstance(edition, str) and edition not in EDITIONS:
-        faults.append(f"vehicle.edition = {edition!r}: allowed: {', '.join(EDITIONS)}")
+        faults.append(f"vehicle.edition = {_shown('', edition)}: allowed: {', '.join(EDITIONS)}")
     if isinstance(iccid, str) and not (iccid.isascii() and len(iccid) == 20):
-        faults.append(f"vehicle.iccid = {iccid!r}: has {len(iccid)} characters, 20 ASCII characters are needed")
+        faults.append(
+            f"vehicle.iccid = {_shown('', iccid)}: has {len(iccid)} characters, 20 ASCII characters are needed"
+        )
     codes, packs = table.get("codes", []), table.get("packs", [])
     if isinstance(codes, list) and all(isinstance(code, str) for code in codes):
         counted = isinstance(packs, list) and all(type(count) is int for count in packs)
@@ -282,13 +299,14 @@ def _check_codes(edition: Any, codes: list[str], packs: list[int] | None) -> lis
         faults.append(f"vehicle.codes: {len(codes)} codes; at most {MOST_CODES} are allowed")
     if len(lengths) > 1 or max(lengths, default=0) > MOST_CODE_SIZE:
         said = f"at most {MOST_CODE_SIZE} characters, all of one length"
-        faults.append(f"vehicle.codes = {codes!r}: codes are ASCII, {said}")
+        faults.append(f"vehicle.codes = {_shown('', codes)}: codes are ASCII, {said}")
     return faults
 
 
 def counts_packs(edition: Any) -> bool:
     """Whether a login of the edition counts packs and gives each its code."""
-    layout = EDITIONS[edition].commands[LOGIN].layout if edition in EDITIONS else None
+    known = isinstance(edition, str) and edition in EDITIONS
+    layout = EDITIONS[edition].commands[LOGIN].layout if known else None
     return layout is not None and any(isinstance(row, PackCodes) for row in layout.rows)
 
 
@@ -340,6 +358,28 @@ def _check_interval(table: dict[str, Any], faults: list[str]) -> None:
         row = edition.parameters[0x02]
         if not row.lo <= interval_s <= row.hi:
             faults.append(f"report.interval_s = {interval_s}: edition {edition.name} allows {row.lo} to {row.hi} s")
+
+
+def _check_hosts(table: Any, faults: list[str]) -> None:
+    """Hosts go into a resolver, which has no error for some of what is no name."""
+    if not isinstance(table, dict):
+        return
+    for key in ("host", "public_host"):
+        host = table.get(key)
+        if isinstance(host, str) and not (_is_host(host) or (key == "public_host" and not host)):
+            faults.append(
+                f"platform.{key} = {_shown('', host)}: is neither a host name nor an address; allowed are names of "
+                "letters, digits, '.', '-' and '_' (others in their form xn--...) and IPv4 and IPv6 addresses, without a port"
+            )
+
+
+def _is_host(text: str) -> bool:
+    if is_host_name(text.removesuffix(".").replace("_", "a").encode()):
+        return True
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
 
 
 def vin_warning(vin: str) -> str | None:

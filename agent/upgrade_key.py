@@ -4,6 +4,9 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.errors import AgentError
+from agent.tomlfile import open_regular
+
+MAX_FILE = 65536  # bytes; what is larger is no key
 
 
 class PublicKey(Protocol):
@@ -19,7 +22,8 @@ class KeyFileError(AgentError):
 def load_public_key(path: Path) -> PublicKey:
     """The key of a PEM file (SubjectPublicKeyInfo); KeyFileError otherwise, also where the extra [crypto] is not installed."""
     try:
-        pem = path.read_bytes()
+        with open_regular(path) as stream:
+            pem = stream.read(MAX_FILE)
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from None
     return Ed25519Key(path, pem)

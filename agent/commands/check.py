@@ -77,9 +77,10 @@ def _mapping_faults(path: str) -> list[str]:
 
 def _key_faults(config: "Config") -> list[str]:
     """Keys and certificates that cannot be used."""
-    from agent.errors import ConfigError
+    from agent.errors import AgentError, ConfigError
     from agent.links.tcp import tls_context
     from agent.seal import open_seal
+    from agent.upgrade_key import load_public_key
 
     faults = []
     try:
@@ -90,7 +91,12 @@ def _key_faults(config: "Config") -> list[str]:
         try:
             tls_context(str(config.path(config.platform.tls_ca)))
         except OSError as error:
-            faults.append(f"platform.tls_ca = {config.platform.tls_ca!r}: {error}")
+            faults.append(f"platform.tls_ca = {config.platform.tls_ca!r}: {error.strerror or error}")
+    if config.control.upgrade:
+        try:
+            load_public_key(config.path(config.control.upgrade_key))
+        except AgentError as error:
+            faults.append(f"control.upgrade_key: {error}")
     return faults
 
 
