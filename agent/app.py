@@ -190,6 +190,7 @@ class Agent:
             "login_failures": links.login_failures,
             "error_answers": sent.error_answers,
             "refused": sent.refused,
+            "unsendable": sent.unsendable,
             "ignored": links.ignored,
             "noise_bytes": links.noise_bytes,
             "bad_bcc": links.bad_bcc,

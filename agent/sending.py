@@ -3,6 +3,7 @@
 The rules of delivery and proof stand in `core/delivery.py`; verdicts go back to the outbox from here.
 """
 
+import logging
 from collections import deque
 from collections.abc import Container
 from typing import Protocol
@@ -11,10 +12,14 @@ import msgspec
 
 from agent.core.delivery import Delivery
 from agent.core.editions import EDITIONS
+from agent.core.errors import LocalProtocolError
 from agent.core.packet import SUCCESS, has_time_bytes
 from agent.core.session import REALTIME, REISSUE, Session
 from agent.links import Link
 from agent.outbox import Fate, NewRow, Row
+from agent.remarks import Remarks
+
+log = logging.getLogger(__name__)
 
 CHUNK = 100  # rows read from the outbox at once
 ACK_POLL_MS = 250  # how often the kernel is asked what the peer has acknowledged
@@ -38,6 +43,7 @@ class SendingCounters(msgspec.Struct):
     proven: int = 0
     refused: int = 0
     error_answers: int = 0
+    unsendable: int = 0
 
 
 class Sending:
@@ -57,6 +63,7 @@ class Sending:
         self._rescan_at = 0
         self._tokens = 0.0
         self._tokens_at = 0
+        self._remarks = Remarks(log)
 
     def appended(self, ids: list[int], rows: list[NewRow], held: int = 0) -> None:
         """Rows of one sample stand in the outbox, live if logged in then; with them `held` older ones, which are backlog."""
@@ -140,13 +147,24 @@ class Sending:
     def _send(self, link: Link, row_id: int, row: Row | NewRow, command: int, now: int) -> None:
         if row.collected_at is None or not has_time_bytes(row.collected_at):
             return  # provisional, or of a clock that was never set: no packet can hold it
-        start = EDITIONS[row.edition].start
-        packet = self._session.report(command, start, row.vin.encode(), row.collected_at, row.bodies, now)
+        try:
+            packet = self._packet(row, row.collected_at, command, now)
+        except LocalProtocolError as error:  # one row that fits no packet must not end the link for all the others
+            self.counters.unsendable += 1
+            text = "report cannot be sent and stays in the outbox row=%d: %s"
+            self._remarks.say(now, logging.ERROR, text, row_id, error)
+            return
         self.delivery.sent(row_id, command, row.collected_at, link.write(packet), now)
         if command == REALTIME:
             self.counters.sent_live += 1
         else:
             self.counters.sent_reissue += 1
+
+    def _packet(self, row: Row | NewRow, collected_at: int, command: int, now: int) -> bytes:
+        edition = EDITIONS.get(row.edition)
+        if edition is None:
+            raise LocalProtocolError(f"edition {row.edition[:16]!r} is unknown")
+        return self._session.report(command, edition.start, row.vin.encode(), collected_at, row.bodies, now)
 
     def _allowance(self, now: int) -> int:
         """How many backlog rows the rate allows now; at most one second's worth at once."""
