@@ -10,21 +10,22 @@
 [security]  encryption, sign, private_key, ...: agent/security.py
 """
 
-import difflib
-import re
-import tomllib
+import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from agent.config_values import convert, shown
 from agent.control import Control, control_faults
 from agent.core.editions import EDITIONS
+from agent.core.hostname import is_host_name
 from agent.core.parameters import PackCodes
 from agent.core.session import LOGIN
 from agent.errors import ConfigError
 from agent.security import Security, security_faults
+from agent.tomlfile import home, parse_toml
 
 VIN_LETTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"  # GB 16735: no I, O, Q
 _VIN_VALUES = dict(zip("0123456789ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "012345678912345678123457923456789"), strict=True))
@@ -40,15 +41,6 @@ Positive = Annotated[int, Meta(ge=1)]
 Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{0,5}$", description="at most 5 of A-Z a-z 0-9 . _ -")]
 Place = Annotated[str, Meta(pattern=r"^[^:\s]+:[1-9][0-9]{0,4}$", description='"host:port"')]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="letters, digits and _, no digit first")]
-
-_TYPES = {
-    "str": 'a text in "quotes"',
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list [...]",
-    "object": "a table",
-}
 
 
 class Vehicle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,7 +145,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def path(self, name: str) -> Path:
         """A path of the file, seen from the folder of the file."""
-        return Path(self.folder, name).expanduser()
+        return Path(self.folder) / home(name)
 
     def mapping_path(self) -> Path:
         """The mapping file; `shipped:NAME` is one of those that come with the program."""
@@ -171,91 +163,27 @@ def load_config(path: str | Path) -> Config:
     """Read and check a configuration; ConfigError with every fault of it."""
     path = Path(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(str(path), ["there is no such file; `tbox init` writes one to start from"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [f"cannot be read: {error}"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), [f"is not TOML: {error}"]) from error
+    table = parse_toml(str(path), text)
     faults: list[str] = []
     if "folder" in table:
         faults.append("folder: unknown key")
         del table["folder"]
-    config = _convert(table, Config, "", faults)
+    config = convert(table, Config, "", faults)
     if isinstance(table.get("vehicle"), dict):
         _check_vehicle(table["vehicle"], faults)
         faults += security_faults(table.get("security"), table["vehicle"].get("edition", "2016"))
     _check_buses(table.get("can"), faults)
     _check_interval(table, faults)
+    _check_hosts(table.get("platform"), faults)
     faults += control_faults(table.get("control"), table.get("vehicle"))
     if faults:
         raise ConfigError(str(path), faults)
     return msgspec.structs.replace(Config(**config), folder=str(path.parent))
-
-
-S = TypeVar("S", bound=msgspec.Struct)
-
-
-def _convert(table: Any, kind: type[S], where: str, faults: list[str]) -> dict[str, Any]:
-    """Values of `kind`'s fields found in `table`; faults are collected, not raised. Missing defaults are left out."""
-    if not isinstance(table, dict):
-        faults.append(f"{where.rstrip('.')}: a table [{where.rstrip('.')}] is needed here, not {table!r}")
-        return {}
-    hints = get_type_hints(kind, include_extras=True)
-    values: dict[str, Any] = {}
-    for key in table:
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(sorted(hints))}"
-            faults.append(f"{where}{key}: unknown key; {hint}")
-    for field in msgspec.structs.fields(kind):
-        name = field.name
-        if name not in table:
-            if field.required:
-                faults.append(f"{where}{name}: is missing")
-            continue
-        values[name] = _value(table[name], hints[name], f"{where}{name}", faults)
-    return values
-
-
-def _value(value: Any, hint: Any, where: str, faults: list[str]) -> Any:
-    inner = get_args(hint)
-    if get_origin(hint) is list and isinstance(inner[0], type) and issubclass(inner[0], msgspec.Struct):
-        if not isinstance(value, list):
-            faults.append(f"{where}: write it as [[{where}]], once for each")
-            return []
-        return [_struct(entry, inner[0], f"{where}[{n}].", faults) for n, entry in enumerate(value)]
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return _struct(value, hint, f"{where}.", faults)
-    if isinstance(value, str) and "\0" in value:
-        faults.append(f"{where} = {value!r}: a text has no NUL characters")
-        return None
-    try:
-        return msgspec.convert(value, hint)
-    except msgspec.ValidationError as error:
-        faults.append(f"{where} = {value!r}: {_reason(str(error), hint)}")
-        return None
-
-
-def _reason(said: str, hint: Any) -> str:
-    """msgspec's reason in words of TOML, a pattern as its description."""
-    if "matching regex" in said:
-        return f"allowed: {_description(hint)}"
-    words = re.sub(r"`([a-z]+)(?: \| null)?`", lambda found: _TYPES.get(found[1], found[0]), said)
-    return words.replace("Expected", "expected").replace(" - at `$[", " - at [").replace("]`", "]")
-
-
-def _description(hint: Any) -> str:
-    """What a type, or the entries of a list of it, may look like."""
-    known = [extra.description for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Meta)]
-    return known[0] or "" if known else next(map(_description, get_args(hint)), "")
-
-
-def _struct(value: Any, kind: type[S], where: str, faults: list[str]) -> S | None:
-    before = len(faults)
-    values = _convert(value, kind, where, faults)
-    return kind(**values) if len(faults) == before else None
 
 
 def _check_vehicle(table: Any, faults: list[str]) -> None:
@@ -263,14 +191,16 @@ def _check_vehicle(table: Any, faults: list[str]) -> None:
     vin, iccid, edition = (table.get(key) for key in ("vin", "iccid", "edition"))
     if isinstance(vin, str):
         if len(vin) != 17:
-            faults.append(f"vehicle.vin = {vin!r}: has {len(vin)} characters, a VIN has 17")
+            faults.append(f"vehicle.vin = {shown('', vin)}: has {len(vin)} characters, a VIN has 17")
         wrong = sorted(set(vin) - set(VIN_LETTERS))
         if wrong:
             faults.append(f"vehicle.vin = {vin!r}: {' '.join(wrong)} cannot stand in a VIN (0-9, A-Z without I, O, Q)")
     if isinstance(edition, str) and edition not in EDITIONS:
-        faults.append(f"vehicle.edition = {edition!r}: allowed: {', '.join(EDITIONS)}")
+        faults.append(f"vehicle.edition = {shown('', edition)}: allowed: {', '.join(EDITIONS)}")
     if isinstance(iccid, str) and not (iccid.isascii() and len(iccid) == 20):
-        faults.append(f"vehicle.iccid = {iccid!r}: has {len(iccid)} characters, 20 ASCII characters are needed")
+        faults.append(
+            f"vehicle.iccid = {shown('', iccid)}: has {len(iccid)} characters, 20 ASCII characters are needed"
+        )
     codes, packs = table.get("codes", []), table.get("packs", [])
     if isinstance(codes, list) and all(isinstance(code, str) for code in codes):
         counted = isinstance(packs, list) and all(type(count) is int for count in packs)
@@ -307,13 +237,14 @@ def _check_codes(edition: Any, codes: list[str], packs: list[int] | None) -> lis
         faults.append(f"vehicle.codes: {len(codes)} codes; at most {MOST_CODES} are allowed")
     if len(lengths) > 1 or max(lengths, default=0) > MOST_CODE_SIZE:
         said = f"at most {MOST_CODE_SIZE} characters, all of one length"
-        faults.append(f"vehicle.codes = {codes!r}: codes are ASCII, {said}")
+        faults.append(f"vehicle.codes = {shown('', codes)}: codes are ASCII, {said}")
     return faults
 
 
 def counts_packs(edition: Any) -> bool:
     """Whether a login of the edition counts packs and gives each its code."""
-    layout = EDITIONS[edition].commands[LOGIN].layout if edition in EDITIONS else None
+    known = isinstance(edition, str) and edition in EDITIONS
+    layout = EDITIONS[edition].commands[LOGIN].layout if known else None
     return layout is not None and any(isinstance(row, PackCodes) for row in layout.rows)
 
 
@@ -369,6 +300,28 @@ def _check_interval(table: dict[str, Any], faults: list[str]) -> None:
             faults.append(
                 f"report.{name} = {value}: edition {edition.name} allows {lo} to {hi} (parameter {number:02X})"
             )
+
+
+def _check_hosts(table: Any, faults: list[str]) -> None:
+    """Hosts go into a resolver, which has no error for some of what is no name."""
+    if not isinstance(table, dict):
+        return
+    for key in ("host", "public_host"):
+        host = table.get(key)
+        if isinstance(host, str) and not (_is_host(host) or (key == "public_host" and not host)):
+            faults.append(
+                f"platform.{key} = {shown('', host)}: is neither a host name nor an address; allowed are names of "
+                "letters, digits, '.', '-' and '_' (others in their form xn--...) and IPv4 and IPv6 addresses, without a port"
+            )
+
+
+def _is_host(text: str) -> bool:
+    if is_host_name(text.removesuffix(".").replace("_", "a").encode()):
+        return True
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
 
 
 def vin_warning(vin: str) -> str | None:

@@ -31,7 +31,7 @@ async def restore_key(seal: "Seal", store: "Store", wall_s: int) -> None:
             name: bytes.fromhex(value) if isinstance(value, str) else value for name, value in json.loads(text).items()
         }
         refusal = seal.adopt_key(values, wall_s)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         refusal = f"it is damaged: {type(error).__name__}"
     if refusal:
         log.warning("key of the platform from before the start is not used: %s", refusal)

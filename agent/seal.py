@@ -17,6 +17,7 @@ from agent.core.packet import PLAIN, epoch_of, time_bytes
 from agent.core.session import REALTIME, REISSUE
 from agent.errors import ConfigError, LinkError
 from agent.security import CHIP_ID_SIZE, ENCRYPTIONS, Security
+from agent.tomlfile import home
 
 if TYPE_CHECKING:
     from agent.crypto.keys import DataKey, PrivateKey, PublicKey
@@ -233,7 +234,7 @@ def _read_keys(security: Security, folder: Path, faults: list[str]) -> "Keys":
         if not name:
             return None
         try:
-            return reader(folder / Path(name).expanduser())
+            return reader(folder / home(name))
         except KeyFileError as error:
             faults.append(f"security.{option}: {error}")
             return None

@@ -16,6 +16,8 @@ from agent.core.packet import PLAIN
 
 ENCRYPTIONS = {"none": PLAIN, "rsa": 2, "aes": 3, "sm2": 4, "sm4": 5}  # 6.2
 CHIP_ID_SIZE = 16
+MOST_SHOWN = 200  # characters
+KEY_FILES = ("private_key", "platform_key", "data_key")  # options that name files with keys
 _KEY_ITSELF = re.compile(r"^\s*[0-9A-Fa-f]{32}\s*$|-----BEGIN")
 
 _DATA_KEY = "a file of 32 hex digits; `(umask 077; openssl rand -hex 16 > data.key)` makes one"
@@ -73,6 +75,8 @@ def security_faults(table: Any, edition: Any) -> list[str]:
         return []
     default = {field.name: field.default for field in msgspec.structs.fields(Security)}
     given = default | {key: value for key, value in table.items() if isinstance(value, type(default.get(key)))}
+    # What is longer has been named as wrong, and would be repeated here.
+    given = {key: value[:MOST_SHOWN] if isinstance(value, str) else value for key, value in given.items()}
     faults = [
         f"security.{option}: is missing; {reason} needs {what}"
         for option, needed, reason, what in _needs(given)
@@ -80,10 +84,10 @@ def security_faults(table: Any, edition: Any) -> list[str]:
     ]
     faults += [
         f"security.{option}: names a file; the key itself does not belong into a configuration"
-        for option in ("private_key", "platform_key", "data_key")
+        for option in KEY_FILES
         if _KEY_ITSELF.search(given[option])
     ]
-    tables = EDITIONS.get(edition)
+    tables = EDITIONS.get(edition) if isinstance(edition, str) else None
     if tables is not None:
         unknown = [("encryption", ENCRYPTIONS.get(given["encryption"], PLAIN) not in tables.encryptions)]
         if tables.signature is None:

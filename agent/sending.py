@@ -18,6 +18,9 @@ from agent.core.packet import SUCCESS, has_time_bytes
 from agent.core.session import REALTIME, REISSUE, Session
 from agent.links import Link
 from agent.outbox import Fate, NewRow, Row
+from agent.remarks import Remarks
+
+log = logging.getLogger(__name__)
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +70,7 @@ class Sending:
         self.period_ms = period_ms
         self.delivery = delivery
         self._outbox = outbox
+        self._remarks = Remarks(log)
         self._session = session
         self._drain_per_s = drain_per_s
         self._live_only = live_only
@@ -174,11 +178,10 @@ class Sending:
     def _send(self, link: Link, row_id: int, row: Row | NewRow, command: int, now: int) -> None:
         if row.collected_at is None or not has_time_bytes(row.collected_at):
             return  # provisional, or of a clock that was never set: no packet can hold it
-        start = EDITIONS[row.edition].start
         try:
-            packet = self._session.report(command, start, row.vin.encode(), row.collected_at, row.bodies, now)
+            packet = self._packet(row, row.collected_at, command, now)
         except LocalProtocolError as error:
-            log.error("report cannot be sent, refused row=%d reason=%s", row_id, error)
+            self._remarks.say(now, logging.ERROR, "report cannot be sent, refused row=%d reason=%s", row_id, error)
             self.counters.refused += 1
             self._outbox.refuse([row_id], UNSENDABLE)
             self.delivery.forget(row_id)
@@ -191,6 +194,12 @@ class Sending:
             self.counters.sent_live += 1
         else:
             self.counters.sent_reissue += 1
+
+    def _packet(self, row: Row | NewRow, collected_at: int, command: int, now: int) -> bytes:
+        edition = EDITIONS.get(row.edition)
+        if edition is None:
+            raise LocalProtocolError(f"edition {row.edition[:16]!r} is unknown")
+        return self._session.report(command, edition.start, row.vin.encode(), collected_at, row.bodies, now)
 
     def _allowance(self, now: int) -> int:
         """How many backlog rows the rate allows now; at most one second's worth at once."""

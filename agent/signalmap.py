@@ -9,7 +9,6 @@ import importlib.util
 import json
 import logging
 import os
-import tomllib
 from dataclasses import asdict
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +19,7 @@ from agent import __version__
 from agent.core.editions import EDITIONS
 from agent.errors import ConfigError
 from agent.mapping.plan import CompiledMapping, DbcSource, Item
+from agent.tomlfile import parse_toml
 
 __all__ = ["CompiledMapping", "Item", "load_mapping"]
 
@@ -34,13 +34,12 @@ def load_mapping(path: str | Path, edition_name: str, *, cache: bool = True) -> 
     path = Path(path)
     try:
         data = path.read_bytes()
-        document = tomllib.loads(data.decode(), parse_float=Decimal)
+        text = data.decode()
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), [f"is not UTF-8 (byte {error.start})"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), [f"not TOML: {error}"]) from error
+    document = parse_toml(str(path), text, Decimal)
     faults: list[str] = []
     sources = _dbc_sources(path, document, faults)
     _check_head(document, edition_name, faults)

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from agent.errors import AgentError
+from agent.tomlfile import open_regular
+
+MAX_FILE = 65536  # bytes; what is larger is no key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -39,7 +42,8 @@ def load_public_key(path: Path) -> PublicKey:
     except ImportError:
         raise UpgradeKeyError(f"{path}: checking it needs an extra: pip install 'tbox-agent[crypto]'") from None
     try:
-        found = load_pem_public_key(path.read_bytes())
+        with open_regular(path) as stream:
+            found = load_pem_public_key(stream.read(MAX_FILE))
         if isinstance(found, Ed25519PublicKey):
             return Ed25519Key(found)
     except OSError as error:

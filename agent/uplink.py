@@ -16,6 +16,7 @@ import msgspec
 from agent.answering import Answering, Commands
 from agent.clock import Clock
 from agent.core.delivery import Delivery
+from agent.core.errors import LocalProtocolError
 from agent.core.outage import Outage
 from agent.core.packet import BEIJING_S, SUCCESS, Packet, has_time_bytes
 from agent.core.session import Session, SessionSettings
@@ -142,7 +143,7 @@ class Uplink:
             except _EndedError as error:
                 log.info("link ended endpoint=%s reason=%s", link.endpoint, error)
                 self._over()
-            except LinkError as error:
+            except (LinkError, LocalProtocolError) as error:  # the clock may leave the years of a packet under way
                 if self._session.state in ("activating", "logging_in"):  # nor did it answer: the address is not proved
                     await self._in_vain()
                 in_flight = self._over()
@@ -190,7 +191,7 @@ class Uplink:
         finally:
             for task in (reader, pump):
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, LinkError):
+                with contextlib.suppress(asyncio.CancelledError, LinkError, LocalProtocolError):
                     await task
 
     async def _read(self, link: Link) -> None:
@@ -360,7 +361,8 @@ class Uplink:
         """The serial of the next login: counts from 1 each day in Beijing, 65531 at most, and outlives the process (7.1)."""
         day = str((self._wall_s() + BEIJING_S) // 86_400)
         last_day, _, last = (await self._outbox.meta_get("login") or "").partition(":")
-        serial = int(last) % LAST_SERIAL + 1 if last_day == day else 1
+        counts = last_day == day and last.isascii() and last.isdigit() and len(last) <= len(str(LAST_SERIAL))
+        serial = int(last) % LAST_SERIAL + 1 if counts else 1
         await self._outbox.meta_set("login", f"{day}:{serial}")
         return serial
 

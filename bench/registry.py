@@ -85,7 +85,7 @@ def read_registry(path: str | Path) -> Registry:
             continue
         try:
             entries.append(_entry(json.loads(line)))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             faults.append(f"line {number}: {said}; needed: an object of {', '.join(_KEYS)}")
     for name in ("vin", "chip_id"):

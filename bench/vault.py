@@ -1,7 +1,6 @@
 """The keys of a platform: opens and checks what registered terminals send, and gives them new data keys (0B, 2025)."""
 
 import secrets
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from agent.crypto.keys import (
 from agent.crypto.signing import verify
 from agent.errors import ConfigError
 from agent.security import Security
+from agent.tomlfile import parse_toml
 from bench.arrival import Arrival
 from bench.orders import KEY_EXCHANGE_ID, LOGIN, Plan
 from bench.registry import Entry, Registry
@@ -236,7 +236,7 @@ def open_vault(
 def read_security(path: str) -> Security:
     """The [security] table of a TOML file; ConfigError."""
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("security", {})
+        table = parse_toml(path, Path(path).read_text(encoding="utf-8")).get("security", {})
         return msgspec.convert(table, Security)
     except (OSError, ValueError, msgspec.ValidationError) as error:
         raise ConfigError(path, [f"[security]: {error}"]) from error

@@ -95,9 +95,10 @@ def _key_faults(config: "Config") -> list[str]:
     """Keys and certificates that cannot be used."""
     from ssl import SSLError
 
-    from agent.errors import ConfigError
+    from agent.errors import AgentError, ConfigError
     from agent.links.tcp import tls_context
     from agent.seal import open_seal
+    from agent.upgrade_key import load_public_key
 
     faults = []
     try:
@@ -110,6 +111,11 @@ def _key_faults(config: "Config") -> list[str]:
         except OSError as error:  # ssl.SSLError is one
             reason = "holds no PEM certificate" if isinstance(error, SSLError) else error.strerror
             faults.append(f"platform.tls_ca = {config.platform.tls_ca!r}: {reason}")
+    if config.control.upgrade:
+        try:
+            load_public_key(config.path(config.control.upgrade_key))
+        except AgentError as error:
+            faults.append(f"control.upgrade_key: {error}")
     return faults
 
 

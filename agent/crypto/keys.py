@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from agent.crypto.sm2 import SIZE, Sm2PrivateKey, Sm2PublicKey
+from agent.tomlfile import open_regular
 
 PrivateKey = Sm2PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = Sm2PublicKey | rsa.RSAPublicKey | ec.EllipticCurvePublicKey
@@ -90,8 +91,10 @@ def read_public_key(path: Path) -> PublicKey:
         raise KeyFileError(f"{path}: holds {label!r}, a public key is needed: openssl pkey -pubout -in FILE -out NEW")
     try:
         return public_key_from_der(der)
-    except ValueError as error:
+    except KeyFileError as error:
         raise KeyFileError(f"{path}: {error}") from None
+    except (ValueError, TypeError):  # of a library, in words about its inside
+        raise KeyFileError(f"{path}: is no public key that can be used; SM2, RSA or ECC P-256 is needed") from None
 
 
 def read_data_key(path: Path) -> DataKey:
@@ -155,7 +158,7 @@ def _read(path: Path) -> bytes:
 
 def _open(path: Path) -> BinaryIO:
     try:
-        return path.open("rb")
+        return open_regular(path)
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from None
 

@@ -8,8 +8,10 @@ import os
 import socket
 import ssl
 import sys
+from pathlib import Path
 
 from agent.errors import LinkError
+from agent.tomlfile import open_regular
 
 CHUNK = 65536  # bytes read at once
 HIGH_WATER = 65536  # bytes of our own write buffer above which `drained` waits
@@ -71,6 +73,8 @@ class TcpLink:
 
 def tls_context(authorities: str | None) -> ssl.SSLContext:
     """TLS 1.2 or newer, the peer's certificate checked for its host name; `authorities`: a PEM file in place of the system's."""
+    if authorities is not None:
+        open_regular(Path(authorities)).close()  # of a pipe the library would wait for the end
     context = ssl.create_default_context(cafile=authorities)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
@@ -91,6 +95,8 @@ async def open_tcp(host: str, port: int, timeout_s: float, tls: ssl.SSLContext |
         raise LinkError(endpoint, "tls", f"the platform's certificate: {error.verify_message}") from error
     except ssl.SSLError as error:
         raise LinkError(endpoint, "tls", f"{error.reason or error}: does this port speak TLS?") from error
+    except UnicodeError as error:  # not even a question for the resolver
+        raise LinkError(endpoint, "resolve", f"{host!r} is no host name: {error}") from error
     except OSError as error:
         raise LinkError(endpoint, "connect", _reason(error)) from error
     writer.transport.set_write_buffer_limits(high=HIGH_WATER)

@@ -13,18 +13,20 @@ source = "pt.BMS.Coolant"    # any value that other items take
 
 import math
 import re
-import tomllib
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from agent.core.dataunit import TIME_SIZE
 from agent.core.edition import Edition
 from agent.core.editions import EDITIONS
+from agent.core.packet import MAX_DATA_UNIT
 from agent.errors import ConfigError
 from agent.mapping.plan import with_declared
 from agent.mapping.units import exact
+from agent.tomlfile import parse_toml
 
 __all__ = ["declarations", "declared_editions", "sources_of"]
 
@@ -33,6 +35,8 @@ Fault = Callable[[str, str], None]
 FIRST_TYPE, LAST_TYPE = 0x80, 0xFE
 TYPES = {f"{letter}{8 * size}": (size, letter == "i") for letter in "ui" for size in (1, 2, 4)}
 MOST_COUNTS = 1 << 32  # more, and a float could not tell two counts apart
+MOST_BYTES = MAX_DATA_UNIT - TIME_SIZE - 3  # behind type and length
+MOST_UNIT = 32  # characters of the name of a unit
 _KEYS = ("name", "type", "unit", "factor", "offset", "lo", "hi", "invalid", "source")
 _TAKEN = ("body", "type", "reserved", "hex")  # keys that a body has in JSON
 
@@ -45,11 +49,12 @@ def declared_editions(mapping: str | Path | None) -> dict[str, Edition]:
     if mapping is None:
         return EDITIONS
     try:
-        document = tomllib.loads(Path(mapping).read_text(encoding="utf-8"), parse_float=Decimal)
+        text = Path(mapping).read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(str(mapping), [f"cannot be read: {error.strerror}"]) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(str(mapping), [f"not TOML: {error}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(mapping), [f"is not UTF-8 (byte {error.start})"]) from error
+    document = parse_toml(str(mapping), text, Decimal)
     faults: list[str] = []
     rows = declarations(document, lambda path, text: faults.append(f"{path}: {text}"))
     if faults:
@@ -79,6 +84,9 @@ def declarations(document: dict[str, Any], fault: Fault) -> list[list[Any]]:
         names = [one["name"] for one in fields]
         for name in sorted({name for name in names if names.count(name) > 1}):
             fault(path, f"two fields are named {name!r}")
+        size = sum(one.get("size", 0) for one in fields)
+        if size > MOST_BYTES:
+            fault(path, f"its fields have {size} bytes in all; at most {MOST_BYTES} fit a packet beside the time")
         rows.append([type_id, fields])
     return sorted(rows, key=lambda row: int(row[0]))
 
@@ -119,8 +127,8 @@ def _field(path: str, table: dict[str, Any], fault: Fault) -> dict[str, Any]:
         said = "is missing" if name is None else f"is {name!r}"
         fault(f"{path}.name", f"{said}; lower-case letters, digits and _ are allowed, and not {', '.join(_TAKEN)}")
     unit = table.get("unit", "")
-    if not isinstance(unit, str):
-        fault(f"{path}.unit", f"is {unit!r}; a text is needed")
+    if not isinstance(unit, str) or not unit.isprintable() or len(unit) > MOST_UNIT:
+        fault(f"{path}.unit", f"is {repr(unit)[:40]}; a text of at most {MOST_UNIT} printable characters is needed")
     kind = table.get("type")
     if not isinstance(kind, str) or kind not in TYPES:
         fault(f"{path}.type", f"is {'missing' if kind is None else repr(kind)}; allowed are {', '.join(TYPES)}")

@@ -2,9 +2,14 @@
 
 from typing import Any
 
+from agent.core.dataunit import TIME_SIZE
 from agent.core.edition import Edition
 from agent.core.editions import EDITIONS
 from agent.core.field import Field, Items, Layout
+from agent.core.packet import MAX_DATA_UNIT
+from agent.core.report import encode_report
+from agent.core.sampler import Sampler
+from agent.core.signals import LatestFrames
 from agent.errors import ConfigError
 from agent.mapping.dbcfile import Dbc, load_dbc
 from agent.mapping.declared import declarations, sources_of
@@ -66,8 +71,20 @@ def compile_mapping(
         "steps": bodies.steps,
         "bodies": bodies.nodes,
     }
+    size = _unit_size(edition, plan)
+    if size > MAX_DATA_UNIT:
+        raise ConfigError(
+            path,
+            [f"a report has a data unit of {size} bytes, a packet holds {MAX_DATA_UNIT}; leave out items or lists"],
+        )
     name = document["name"]
     return CompiledMapping(name, edition.name, declared, plan, list(buses), bodies.items, values.warnings)
+
+
+def _unit_size(edition: Edition, plan: dict[str, Any]) -> int:
+    """Bytes of the longest data unit; what is sampled has one size whatever the values are."""
+    nothing = Sampler(plan).sample(LatestFrames(plan), 0)
+    return TIME_SIZE + max([len(part) for part in encode_report(edition, nothing)], default=0)
 
 
 def _told_once(faults: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -12,6 +13,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from commanded_parts import TIME, WALL_S, commanded, make_config, recorder
@@ -24,7 +26,7 @@ from agent.core.terminal import CONTROL, ERROR
 from agent.errors import AgentError
 from agent.upgrade import MANIFEST, SIGNATURE, UpgradeError, beside, read_manifest, version_key
 from agent.upgrade_fetch import shown
-from agent.upgrade_key import load_public_key
+from agent.upgrade_key import KeyFileError, load_public_key
 from bench.commands import sign_upgrade
 
 PACKAGE = b"the new firmware" * 1000
@@ -558,3 +560,10 @@ def test_a_configuration_of_upgrades_is_checked(tmp_path, capsys):
         "platform.allowed_platforms",
     ):
         assert fault in said
+
+
+def test_a_maker_key_that_never_ends_or_never_comes_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(KeyFileError, match=r"no regular file|is a folder"):
+            load_public_key(path)

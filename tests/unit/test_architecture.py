@@ -19,7 +19,9 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, 
 LAYERS = {
     "core": 0,
     "errors": 1,
-    **dict.fromkeys(("beijing", "clock", "control", "labels", "programs", "progress", "remarks", "security"), 2),
+    **dict.fromkeys(
+        ("beijing", "clock", "control", "labels", "programs", "progress", "remarks", "security", "tomlfile"), 2
+    ),
     **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "health", "packetjson"), 3),
     "parameters": 3,
     **dict.fromkeys(("collect", "coverage", "diagnosis", "explain", "replay", "uplink", "wireshark"), 4),

@@ -1,6 +1,7 @@
 """The configuration: every fault of a file in one go, each with what is allowed."""
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -243,3 +244,46 @@ def test_packs_are_no_fault_of_their_own_beside_an_edition_that_is_one(tmp_path)
         text = GOOD.replace("[vehicle]", f"[vehicle]\nedition = {edition}\npacks = [1]")
         (fault,) = faults_of(tmp_path, text)
         assert fault.startswith("vehicle.edition = ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 100_000, "lie too deep"),
+        ("a = " + "9" * 50_000, "is not read: Exceeds"),
+        ("[vehicle]\nedition = [1]", "vehicle.edition"),
+        ("[platform]\nhost = 'a..b'", "neither a host name nor an address"),
+        ("[platform]\nhost = '\uff0e'", "neither a host name nor an address"),
+        ("[platform]\nhost = 'a'\npublic_host = '" + "\xe9" * 200 + "'", "platform.public_host"),
+        ("[platform]\nhost = '[::1]'", "neither a host name nor an address"),
+    ],
+)
+def test_what_no_parser_and_no_resolver_has_an_error_for(tmp_path, text, said):
+    assert any(said in fault for fault in faults_of(tmp_path, text))
+
+
+@pytest.mark.parametrize("host", ["::1", "192.0.2.7", "tbox_platform", "ev.test.a.", "xn--fsqu00a.test"])
+def test_hosts(tmp_path, host):
+    path = tmp_path / "tbox.toml"
+    path.write_text(GOOD.replace('host = "', f'host = "{host}"\n# "', 1))
+    assert load_config(path).platform.host == host
+
+
+@pytest.mark.parametrize("written", ["0x{}", '["{}"]', '{{ hex = "{}" }}', '"{}\\u0000"'])
+def test_a_key_in_the_place_of_its_file_is_not_repeated(tmp_path, written):
+    key = "1122334455667788"
+    faults = faults_of(tmp_path, f"{GOOD}\n[security]\ndata_key = {written.format(key[:14])}\n")
+    assert any("security.data_key = (not shown)" in fault for fault in faults)
+    assert not any(key[:14] in fault or str(int(key[:14], 16)) in fault for fault in faults)
+
+
+def test_a_fault_shows_the_begin_of_an_endless_value(tmp_path):
+    faults = faults_of(tmp_path, f'{GOOD}\n[security]\nsign = "{"x" * 1_000_000}"\n')
+    assert all(len(fault) < 400 for fault in faults)
+
+
+def test_a_home_that_is_nobodys_is_a_path_like_any_other(tmp_path):
+    path = tmp_path / "tbox.toml"
+    path.write_text(GOOD)
+    assert load_config(path).path("~nobodys-name/key.pem") == tmp_path / "~nobodys-name/key.pem"
+    assert load_config(path).path("~/key.pem") == Path("~/key.pem").expanduser()

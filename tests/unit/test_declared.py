@@ -272,3 +272,21 @@ def test_a_faulty_source_is_named_by_field(tmp_path: Path) -> None:
     path = write(tmp_path, DBC, BODY.replace("b.M.Speed", "b.M.Sped"), head=HEAD)
     with pytest.raises(ConfigError, match=r"user\.0x83\.pump: b\.M has no signal Sped \(did you mean Speed\?\)"):
         load_mapping(path, "2016", cache=False)
+
+
+def many(type_id: int, count: int) -> str:
+    return "".join(f'[[user.0x{type_id:X}.fields]]\nname = "f{n}"\ntype = "u32"\n' for n in range(count))
+
+
+def test_what_fits_no_packet_is_refused_when_it_is_written(tmp_path: Path) -> None:
+    """16,380 fields are 65,520 bytes, and type, length and time take 9; the codec's limit is 65,531."""
+    with pytest.raises(ConfigError, match=r"user.0x83: its fields have 65524 bytes in all; at most 65522 fit"):
+        load_mapping(write(tmp_path, DBC, many(0x83, 16_381)), "2016", cache=False)
+    with pytest.raises(ConfigError, match=r"data unit of 65612 bytes, a packet holds 65531"):
+        load_mapping(write(tmp_path, DBC, many(0x83, 8200) + many(0x84, 8200)), "2016", cache=False)
+
+
+@pytest.mark.parametrize("unit", ["\\u0000", "\\u001b[31m", "x" * 33])
+def test_a_unit_is_a_short_word(tmp_path: Path, unit: str) -> None:
+    with pytest.raises(ConfigError, match="at most 32 printable characters"):
+        load_mapping(write(tmp_path, DBC, BODY.replace("r/min", unit)), "2016", cache=False)

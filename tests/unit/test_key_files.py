@@ -173,3 +173,12 @@ def test_a_der_key_of_another_curve_or_algorithm_is_refused():
         der = b64decode("".join(pem.splitlines()[1:-1]))
         with pytest.raises(ValueError, match="needed"):
             public_key_from_der(der)
+
+
+@pytest.mark.parametrize("read", [read_private_key, read_public_key, read_data_key])
+def test_a_pipe_is_not_waited_for(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(KeyFileError, match="is no regular file"):
+        read(tmp_path / "pipe")
+    with pytest.raises(KeyFileError, match="is a folder"):
+        read(tmp_path)

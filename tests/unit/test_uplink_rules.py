@@ -236,3 +236,54 @@ def test_serials_begin_anew_each_day_in_beijing_and_behind_the_last_one(tmp_path
         assert [await made.uplink.next_serial(), await made.uplink.next_serial()] == [65531, 1]
 
     run(tmp_path, steps)
+
+
+@pytest.mark.parametrize(
+    "left", ["{day}:", "{day}:abc", "{day}:-4", "{day}:١٢", "{day}:" + "9" * 5000, ":", "\0", "{day}"]
+)
+def test_a_damaged_serial_begins_anew(tmp_path, left):
+    async def steps(made):
+        day = (made.wall_s + 8 * 3600) // 86_400
+        await made.outbox.meta_set("login", left.format(day=day))
+        assert await made.uplink.next_serial() == 1
+        assert await made.uplink.next_serial() == 2
+
+    run(tmp_path, steps)
+
+
+@pytest.mark.parametrize(
+    ("edition", "vin", "size"), [("2016", VIN, 65_530), ("2030", VIN, 0), ("2016", "SHORT", 0), ("", VIN, 0)]
+)
+def test_a_row_that_fits_no_packet_is_refused_and_holds_nothing_up(tmp_path, caplog, edition, vin, size):
+    async def steps(made):
+        poison = NewRow(0, made.wall_s - 50, edition, vin, 1, bytes(size))
+        await made.outbox.append([poison], 1, 0)
+        await made.store(10_000, announce=False)
+        await made.log_in()
+        await made.until_sent(1)
+        assert made.reports() == [(REISSUE, 10)]
+        assert made.uplink.sending.counters.refused == 1
+        assert [row.id for row in await made.outbox.batch(10)] == [2]  # the other is kept, as refused
+        assert made.uplink.state == "logged_in"
+
+    run(tmp_path, steps)
+    assert "cannot be sent, refused row=1" in caplog.text
+
+
+@pytest.mark.parametrize("wall_s", [0, 5_000_000_000])
+def test_a_clock_that_leaves_the_years_of_a_packet_during_a_login_costs_the_link_only(tmp_path, wall_s):
+    async def steps(made):
+        await asyncio.wait_for(made.link_made.wait(), 10)
+        made.link_made.clear()
+        while not made.links[-1].sent:
+            await made.settle()
+        good, made.wall_s = made.wall_s, wall_s
+        made.now_ms += 61_000  # the login was not answered: another one is due, and no time can stand in it
+        made.answer(8, b"")  # wakes it
+        while not made.links[0].closed:
+            await made.settle()
+        assert made.uplink.counters.links_lost == 1
+        made.wall_s = good
+        await made.log_in()
+
+    run(tmp_path, steps)

@@ -1,0 +1,38 @@
+"""TOML that somebody else wrote, and files whose reading must end."""
+
+import os
+import stat
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from agent.errors import ConfigError
+
+
+def parse_toml(file: str, text: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
+    """The document; ConfigError that names `file`, also where the library has no error of its own for what is wrong."""
+    try:
+        return tomllib.loads(text, parse_float=parse_float)
+    except tomllib.TOMLDecodeError as error:
+        fault = f"is not TOML: {error}"
+    except RecursionError:
+        fault = "is not read: arrays or tables lie too deep in each other"
+    except ValueError as error:  # digits beyond what Python converts
+        fault = f"is not read: {error}"
+    raise ConfigError(file, [fault])
+
+
+def home(name: str) -> Path:
+    """A path in which `~` is the home of a user; one that names no such user stays as it is."""
+    return Path(os.path.expanduser(name))
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; OSError when it is none or no regular one: a pipe would wait for ever, a device never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise OSError(0, "is a folder" if stat.S_ISDIR(mode) else "is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
