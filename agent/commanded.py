@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent import programs
-from agent.core.packet import SUCCESS
+from agent.core.packet import ERROR, SUCCESS
 from agent.core.terminal import (
     ALARM,
     DROP_LINK,
-    ERROR,
     FACTORY_SETTINGS,
     FIRMWARE_VERSION,
     HARDWARE_VERSION,

@@ -13,14 +13,13 @@ from agent.core.dataunit import DataUnit, decode_data_unit, encode_data_unit
 from agent.core.edition import SIGNATURE, Command, Edition
 from agent.core.editions import EDITIONS
 from agent.core.errors import LocalProtocolError, RemoteProtocolError
-from agent.core.packet import COMMAND, HEADER_SIZE, PLAIN, STARTS, Packet, build_packet
+from agent.core.packet import COMMAND, HEADER_SIZE, PLAIN, STARTS, VIN_SIZE, Packet, build_packet
 from agent.jsonrows import Faults, layout_from_json, layout_to_json
 from agent.jsonvalues import bytes_of, did_you_mean, hex_of, time_bytes_of, time_of
 
 if TYPE_CHECKING:
     from agent.core.dataunit import Bodies
 
-VIN_SIZE = 17
 _EDITION_OF = {start: name for name, start in STARTS.items()}
 _HEADER_KEYS = ("edition", "command", "response", "vin", "encryption", "collected_at")
 _REMARKS = ("bcc_ok", "bcc", "error")  # what decoding adds beside the content
