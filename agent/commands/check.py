@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
 def _mapping_faults(path: str) -> list[str]:
     """Faults of the mapping of a configuration that is itself faulty, as far as its name can be read."""
     from agent.config import dbc_folder
+    from agent.core.editions import DEFAULT_EDITION
     from agent.errors import ConfigError
     from agent.signalmap import load_mapping
 
@@ -67,7 +68,7 @@ def _mapping_faults(path: str) -> list[str]:
         vehicle = tomllib.loads(Path(path).read_text(encoding="utf-8"))["vehicle"]
         kind, _, name = vehicle["mapping"].partition(":")
         place = dbc_folder() / name if kind == "shipped" else Path(path).parent / vehicle["mapping"]
-        load_mapping(place, vehicle.get("edition", "2016"))
+        load_mapping(place, vehicle.get("edition", DEFAULT_EDITION))
     except ConfigError as error:
         return [f"in {error.file}: {fault}" for fault in error.faults]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
