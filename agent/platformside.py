@@ -86,9 +86,9 @@ class PlatformSide:
     def _apply(self) -> None:
         """Parameters have other values: from the next sample and the next deadline on they count."""
         parameters = self.parameters
-        self._session.settings = parameters.session_settings()
+        self._session.settings = settings = parameters.session_settings()
         self.uplink.sending.period_ms = parameters.report_settings().period_ms
-        self.uplink.sending.delivery.answer_timeout_ms = parameters.answer_timeouts().platform_ms
+        self.uplink.sending.delivery.answer_timeout_ms = settings.answer_timeout_ms
         if self.collector is not None:
             self.collector.settings = parameters.report_settings()
         self.monitoring.want(parameters.monitored())
@@ -116,7 +116,7 @@ class PlatformSide:
     ) -> Uplink:
         platform, parameters = self._config.platform, self.parameters
         each = platform.policy == "each"
-        timeout_ms = parameters.answer_timeouts().platform_ms
+        timeout_ms = session.settings.answer_timeout_ms
         return Uplink(
             outbox=store,
             session=session,

@@ -22,6 +22,7 @@ from agent.core.session import Session
 from agent.errors import LinkError
 from agent.links import Link
 from agent.outbox import NewRow
+from agent.parameters import SmallValues
 from agent.remarks import Remarks
 from agent.sending import FATES, Sending
 from agent.sending import Store as RowStore
@@ -38,11 +39,8 @@ class _EndedError(LinkError):
     """We gave the link up on purpose."""
 
 
-class Store(RowStore, Protocol):
+class Store(RowStore, SmallValues, Protocol):
     """What the uplink needs of the outbox."""
-
-    async def meta_get(self, key: str) -> str | None: ...
-    async def meta_set(self, key: str, value: str) -> bool: ...
 
 
 class UplinkSettings(msgspec.Struct, frozen=True):

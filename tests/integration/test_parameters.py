@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.cli import main
 from agent.core.editions import EDITIONS
-from agent.parameters import KEY, AnswerTimeouts, Endpoint, Parameters
+from agent.parameters import KEY, Endpoint, Parameters
 
 E2016, E2025 = EDITIONS["2016"], EDITIONS["2025"]
 
@@ -62,9 +62,9 @@ def test_without_a_platform_the_defaults_and_the_file_hold(tmp_path):
         0x10: 2,
     }
     assert report_ms(parameters) == (10_000, 1000, 10_000)
-    assert parameters.answer_timeouts() == AnswerTimeouts(60_000, 60_000)
     settings = parameters.session_settings()
     assert (settings.heartbeat_ms, settings.login_retry_ms, settings.login_wait_ms) == (60_000, 60_000, 1_800_000)
+    assert settings.answer_timeout_ms == 60_000
     assert parameters.endpoint() == Endpoint("ev.test.a", 32960)
     assert (parameters.previous(), parameters.public_endpoint()) == (None, None)
 
