@@ -130,7 +130,7 @@ class Parameters:
         """The public platform (0E, 0F), if one is known."""
         values = self.values
         host, port = bytes(values[PUBLIC_HOST]).decode(), int(values[PUBLIC_PORT])
-        return Endpoint(host, port) if host and 0 < port < NO_PORT - 1 else None
+        return Endpoint(host, port) if host and 0 < port < NO_PORT else None
 
     # -- changing ------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from agent.cli import main
 from agent.core.editions import EDITIONS
+from agent.core.occasion import ReportSettings
+from agent.core.session import SessionSettings
 from agent.parameters import KEY, Endpoint, Parameters
 
 E2016, E2025 = EDITIONS["2016"], EDITIONS["2025"]
@@ -153,6 +155,46 @@ def test_a_new_address_is_on_trial_until_a_login(tmp_path):
         assert parameters.previous() is None
 
     run(loaded(config, there_and_back))
+
+
+def test_only_the_address_goes_back(tmp_path):
+    async def change(parameters, outbox):
+        await parameters.set({0x02: 20, 0x09: 30})
+        await parameters.set({0x02: 25, 0x04: 5, 0x05: b"b.net", 0x06: 1234})
+        assert on_disk(tmp_path)["values"] == {"02": 25, "05": "b.net", "06": 1234, "09": 30}  # a length is no value
+        await parameters.restore()
+        assert parameters.from_platform == {0x02: 25, 0x09: 30}
+
+    run(loaded(make_config(tmp_path), change))
+
+
+@pytest.mark.parametrize(
+    ("given", "edition", "retry_ms"), [({}, E2025, 180_000), ({"login_retry_s": 90}, E2025, 90_000)]
+)
+def test_the_time_to_the_next_login_is_the_editions_unless_configured(tmp_path, given, edition, retry_ms):
+    parameters = run(loaded(with_edition(make_config(tmp_path, platform=given), edition.name), edition=edition))
+    assert parameters.session_settings().login_retry_ms == retry_ms
+
+
+def test_the_defaults_are_those_of_the_session_and_of_the_reports(tmp_path):
+    defaults = run(loaded(make_config(tmp_path))).defaults
+    session, report = SessionSettings(), ReportSettings()
+    assert [defaults[number] for number in (0x01, 0x02, 0x03)] == [
+        report.storage_ms,
+        report.period_ms // 1000,
+        report.alarm_period_ms,
+    ]
+    assert [defaults[number] for number in (0x09, 0x0B, 0x0C)] == [
+        session.heartbeat_ms // 1000,
+        session.answer_timeout_ms // 1000,
+        session.login_wait_ms // 60_000,
+    ]
+
+
+def test_no_platform_listens_on_port_0(tmp_path):
+    stored = json.dumps({"edition": "2016", "values": {"0E": "c.net", "0F": 0, "10": 1}})
+    parameters = Parameters(make_config(tmp_path), E2016, None, stored)
+    assert (parameters.public_endpoint(), parameters.monitored()) == (None, None)
 
 
 def test_a_public_platform_is_known_when_it_was_named(tmp_path):

@@ -304,6 +304,13 @@ def test_commands_count_only_inside_a_session_of_their_edition(session):
     assert session.receive(QUERY, now=4, wall_s=AT)[0][0] == "command"
 
 
+def test_a_command_in_the_edition_of_an_older_row_is_none():
+    session = spoken_to(EDITION_2025)
+    session.report(3, b"##", VIN, AT, b"", now=1)  # from now on answers in that edition are heard
+    assert session.receive(QUERY, now=2, wall_s=AT)[0][0] == "ignored"
+    assert session.receive(answer(3, 1, "120A1E102400"), now=2, wall_s=AT) == [("answer", 3, AT, 1)]
+
+
 def test_a_command_that_cannot_be_decrypted_is_ignored(logged_in):
     sealed = bytearray(SET)
     sealed[21] = 3
@@ -367,6 +374,16 @@ def test_a_refused_activation_does_not_make_a_login_good():
     session.receive(answer(0x0A, 0xFE, "0200", start="2424"), now=5, wall_s=AT)
     assert session.receive(answer(1, 1, start="2424"), now=6, wall_s=AT)[0][0] == "ignored"
     assert session.state == "failed"
+
+
+def test_an_activation_that_comes_after_the_third_failure_is_too_late():
+    session = unactivated()
+    session.connected(now=0, wall_s=AT, serial=1)
+    for minute in (1, 2, 3):
+        session.handle_timeout(now=60_000 * minute, wall_s=AT, serial=1)
+    session.data_to_send()
+    assert session.receive(answer(0x0A, 0xFE, "0100", start="2424"), now=180_001, wall_s=AT)[0][0] == "ignored"
+    assert (session.state, session.data_to_send()) == ("offline", b"")
 
 
 def test_failed_activations_and_failed_logins_are_counted_apart():
