@@ -336,7 +336,7 @@ def _check_interval(table: dict[str, Any], faults: list[str]) -> None:
     vehicle, report = table.get("vehicle"), table.get("report")
     if not isinstance(vehicle, dict) or not isinstance(report, dict):
         return
-    edition, interval_s = EDITIONS.get(str(vehicle.get("edition", DEFAULT_EDITION))), report.get("interval_s")
+    edition, interval_s = EDITIONS.get(str(vehicle.get("edition", "2016"))), report.get("interval_s")
     if edition is not None and type(interval_s) is int and 1 <= interval_s <= 600:
         row = edition.parameters[0x02]
         if not row.lo <= interval_s <= row.hi:

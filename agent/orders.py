@@ -16,6 +16,11 @@ KEY = "platform key"  # of the outbox's small values
 ACTIVATED = "activated"  # of the outbox's small values: a digest of the VIN, chip and platform of the last activation
 
 
+def plain(value: int | bytes) -> int | str:
+    """A value of a key exchange for JSON; its key is still encrypted for this terminal."""
+    return value if isinstance(value, int) else value.hex()
+
+
 async def restore_key(seal: "Seal", store: "SmallValues", wall_s: int) -> None:
     """Take the platform's key of an earlier process, if it is still valid."""
     text = await store.meta_get(KEY)
@@ -64,7 +69,7 @@ class Orders:
         refusal = self._seal.adopt_key(values, wall_s)
         kept = self._seal.exchanged_key()
         if not refusal and kept is not None:
-            await self._store.meta_set(KEY, json.dumps({name: _for_json(value) for name, value in kept.items()}))
+            await self._store.meta_set(KEY, json.dumps({name: plain(value) for name, value in kept.items()}))
         return refusal
 
     def on_trial(self) -> bool:
@@ -79,8 +84,3 @@ class Orders:
 
     async def activated(self) -> None:
         await self._store.meta_set(ACTIVATED, self._identity)
-
-
-def _for_json(value: int | bytes) -> int | str:
-    """A value of a key exchange; the key in it is still encrypted for this terminal."""
-    return value if isinstance(value, int) else value.hex()

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from agent import labels
-from agent.core.edition import SIGNATURE, Command, Edition
+from agent.core.edition import Command, Edition
 from agent.core.editions import EDITIONS
 from agent.core.field import Blob, Field, Items, Layout, Text, Time
 from agent.core.packet import HEADER_SIZE, MAX_DATA_UNIT
@@ -57,7 +57,7 @@ def _edition(edition: Edition, lang: str) -> dict[str, Any]:
         type_id: _layout(layout, labels.body(layout.name, lang), lang) for type_id, layout in edition.bodies.items()
     }
     if edition.signature is not None:
-        bodies[SIGNATURE] = _layout(edition.signature, labels.body(edition.signature.name, lang), lang)
+        bodies[0xFF] = _layout(edition.signature, labels.body(edition.signature.name, lang), lang)
     return {
         "name": edition.name,
         "commands": {number: _command(row, lang) for number, row in edition.commands.items()},

@@ -41,8 +41,7 @@ DROP_LINK = 0x05
 ALARM = ALARM_CONTROL
 MONITORING = 0x07
 BARE_CONTROLS = (POWER_OFF, RESET, FACTORY_SETTINGS, DROP_LINK, MONITORING)  # nothing stands behind their id
-# Bytes of an alarm's text; more is no warning that anybody reads, and a program's argument has its limit.
-MAX_TEXT = 1024
+MAX_TEXT = 1024  # bytes of an alarm's text: nobody reads more of a warning, and an argument of a program has its limit
 
 
 class Permissions:

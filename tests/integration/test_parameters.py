@@ -220,6 +220,7 @@ def test_a_public_platform_is_known_when_it_was_named(tmp_path):
         '{"edition": "2016", "values": {"02": 1.5}}',
         '{"edition": "2016", "values": {"02": [1]}}',
         "[" * 100_000,
+        '{"more": ' + "[" * 100_000,
         '{"edition": "2016", "values": {"02": "ten", "05": 3, "xx": 1, "": 1, "07": "HW9", "02 ": 9, "FF": 1, "0d": 3}}',
         '{"edition": "2016", "values": {"02": 0, "09": 300, "05": "a b", "06": 99999999999999}, "previous": {"05": ""}}',
         '{"edition": "2099", "values": {"02": 20}}',

@@ -368,6 +368,28 @@ def test_a_terminal_that_is_not_activated_activates_itself_then_logs_in(response
     assert Packet(session.data_to_send()).command == 1  # once is enough
 
 
+@pytest.mark.parametrize("information", [0, 1, 2])
+def test_a_failed_activation_waits_like_a_failed_login(information):
+    session = unactivated()
+    session.connected(now=0, wall_s=AT, serial=1)
+    failure = answer(0x0A, 0xFE, f"02{information:02x}", start="2424")
+    assert session.receive(failure, now=5, wall_s=AT) == [("activation_failed", information, 1)]
+    assert session.handle_timeout(now=60_000, wall_s=AT, serial=2) == []
+    assert session.handle_timeout(now=120_000, wall_s=AT, serial=3) == [("activation_failed", None, 2)]
+    assert session.handle_timeout(now=180_000, wall_s=AT, serial=4)[-1] == ("login_wait", 1_800_000)
+
+
+def test_an_activation_answer_that_breaks_its_table_is_ignored():
+    session = unactivated()
+    session.connected(now=0, wall_s=AT, serial=1)
+    assert session.receive(answer(0x0A, 0xFE, "01", start="2424"), now=5, wall_s=AT)[0][0] == "ignored"
+    assert session.state == "activating"
+    late = answer(0x0A, 0xFE, "0100", start="2424")
+    session.handle_timeout(now=60_000, wall_s=AT, serial=2)
+    assert session.receive(late, now=60_001, wall_s=AT) == [("activated",)]
+    assert session.receive(late, now=60_002, wall_s=AT)[0][0] == "ignored"
+
+
 def test_a_refused_activation_does_not_make_a_login_good():
     session = unactivated()
     session.connected(now=0, wall_s=AT, serial=1)
@@ -394,28 +416,6 @@ def test_failed_activations_and_failed_logins_are_counted_apart():
     assert session.receive(answer(0x0A, 0xFE, "0100", start="2424"), now=130_000, wall_s=AT) == [("activated",)]
     assert session.deadline() == 190_000  # the login's own minute
     assert session.handle_timeout(now=190_000, wall_s=AT, serial=2) == [("login_failed", None, 1)]
-
-
-@pytest.mark.parametrize("information", [0, 1, 2])
-def test_a_failed_activation_waits_like_a_failed_login(information):
-    session = unactivated()
-    session.connected(now=0, wall_s=AT, serial=1)
-    failure = answer(0x0A, 0xFE, f"02{information:02x}", start="2424")
-    assert session.receive(failure, now=5, wall_s=AT) == [("activation_failed", information, 1)]
-    assert session.handle_timeout(now=60_000, wall_s=AT, serial=2) == []
-    assert session.handle_timeout(now=120_000, wall_s=AT, serial=3) == [("activation_failed", None, 2)]
-    assert session.handle_timeout(now=180_000, wall_s=AT, serial=4)[-1] == ("login_wait", 1_800_000)
-
-
-def test_an_activation_answer_that_breaks_its_table_is_ignored():
-    session = unactivated()
-    session.connected(now=0, wall_s=AT, serial=1)
-    assert session.receive(answer(0x0A, 0xFE, "01", start="2424"), now=5, wall_s=AT)[0][0] == "ignored"
-    assert session.state == "activating"
-    late = answer(0x0A, 0xFE, "0100", start="2424")
-    session.handle_timeout(now=60_000, wall_s=AT, serial=2)
-    assert session.receive(late, now=60_001, wall_s=AT) == [("activated",)]
-    assert session.receive(late, now=60_002, wall_s=AT)[0][0] == "ignored"
 
 
 # -- a stream out of step --------------------------------------------------------------------------------------------------
