@@ -6,12 +6,15 @@ import resource
 import sqlite3
 from contextlib import closing, contextmanager
 
+import msgspec
 import pytest
 from commanded_parts import make_config, store, with_edition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.cli import main
+from agent.commands.params import KEYS
+from agent.config import Report
 from agent.core.editions import EDITIONS
 from agent.core.occasion import ReportSettings
 from agent.core.session import SessionSettings
@@ -89,6 +92,15 @@ def test_the_units_are_those_of_the_edition(tmp_path):
     assert (parameters.get(1), parameters.get(2), parameters.get(3)) == (10_000, 10, 1)
     assert report_ms(parameters) == (10_000, 1000, 10_000)
     assert parameters.session_settings().login_retry_ms == 180_000
+
+
+def test_a_period_that_its_row_does_not_hold_is_the_nearest_one():
+    def periods(edition, **report):
+        config = msgspec.structs.replace(make_config("/", edition.name), report=Report(**report))
+        return report_ms(Parameters(config, edition, None))
+
+    assert periods(E2016, interval_s=60, alarm_interval_ms=3000) == (60_000, 3000, 10_000)
+    assert periods(E2025, interval_s=60, alarm_interval_ms=3000) == (30_000, 1000, 10_000)
 
 
 def test_what_is_set_is_on_the_disk_at_once_and_survives_a_restart(tmp_path):
@@ -316,7 +328,8 @@ def test_params_and_check_show_what_holds(tmp_path, capsys):
     path.write_text(
         '[vehicle]\nvin = "LTBXTEST100000001"\nmapping = "shipped:reference_ev.toml"\nhardware_version = "HW1"\n'
         '[[can]]\nname = "pt"\ninterface = "virtual"\n[[can]]\nname = "body"\ninterface = "virtual"\n'
-        '[platform]\nhost = "ev.test.a"\nheartbeat_s = 45\n[outbox]\npath = "outbox.db"\n'
+        '[platform]\nhost = "ev.test.a"\nheartbeat_s = 45\n[report]\n'
+        'storage_interval_ms = 2000\nalarm_interval_ms = 3000\n[outbox]\npath = "outbox.db"\n'
     )
     assert main(["params", "-c", str(path), "--json"]) == 0
     assert {row["platform"] for row in json.loads(capsys.readouterr().out)} == {None}
@@ -328,10 +341,14 @@ def test_params_and_check_show_what_holds(tmp_path, capsys):
     assert main(["params", "-c", str(path), "--json"]) == 0
     rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
     assert len(rows) == 16
+    # Only how long the platform waits, and monitoring itself, have no place in a configuration.
+    assert set(KEYS) == {int(number, 16) for number in rows} - {0x0A, 0x10}
     columns = ("default", "file", "platform", "in_force")
     assert [rows["09"][column] for column in columns] == [60, 45, 20, 20]
     assert [rows["02"][column] for column in columns] == [10, None, 30, 30]
     assert [rows["05"][column] for column in columns] == [None, "ev.test.a", "b.net", "b.net"]
+    assert [rows["01"][column] for column in columns] == [10_000, 2000, None, 2000]
+    assert [rows["03"][column] for column in columns] == [1000, 3000, None, 3000]
     assert rows["0A"]["in_force"] == 60
     assert main(["params", "-c", str(path), "--lang", "zh"]) == 0
     out = capsys.readouterr().out
