@@ -9,13 +9,12 @@ from typing import Any, Protocol
 
 from agent.core.dataunit import decode_data_unit
 from agent.core.errors import RemoteProtocolError
-from agent.core.packet import SUCCESS, Packet
+from agent.core.packet import ERROR, SUCCESS, Packet
 from agent.core.session import KEY_EXCHANGE, Session
 from agent.remarks import Remarks
 
 log = logging.getLogger(__name__)
 
-ERROR = 0x02
 TRIES = 3  # failed connects or logins at a new address before the one of before is in force again
 
 

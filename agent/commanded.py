@@ -16,11 +16,10 @@ import msgspec
 
 from agent import programs
 from agent.beijing import BEIJING
-from agent.core.packet import SUCCESS
+from agent.core.packet import ERROR, SUCCESS
 from agent.core.terminal import (
     ALARM,
     DROP_LINK,
-    ERROR,
     FACTORY_SETTINGS,
     FIRMWARE_VERSION,
     HARDWARE_VERSION,

@@ -19,9 +19,10 @@ from msgspec import Meta
 
 from agent.config_values import convert, shown
 from agent.control import Control, control_faults
-from agent.core.editions import EDITIONS
+from agent.core.editions import DEFAULT_EDITION, EDITIONS
 from agent.core.hostname import is_host_name
-from agent.core.parameters import PackCodes
+from agent.core.packet import VIN_SIZE
+from agent.core.parameters import Codes, PackCodes
 from agent.core.session import LOGIN
 from agent.errors import ConfigError
 from agent.security import Security, security_faults
@@ -31,9 +32,9 @@ VIN_LETTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"  # GB 16735: no I, O, Q
 _VIN_VALUES = dict(zip("0123456789ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "012345678912345678123457923456789"), strict=True))
 _VIN_WEIGHTS = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
 
-DEFAULT_EDITION = "2016"
-PACK_CODE_SIZE, MOST_SYSTEMS, MOST_PACKS = PackCodes.size, 20, 50  # 2025
-MOST_CODE_SIZE, MOST_CODES = 50, 250  # 2016
+_CODES, _PACK_CODES = Codes(), PackCodes()  # rows of the login, 2016 and 2025
+MOST_CODE_SIZE, MOST_CODES = _CODES.length.hi, _CODES.count.hi
+PACK_CODE_SIZE, MOST_SYSTEMS, MOST_PACKS = _PACK_CODES.size, _PACK_CODES.count.hi, _PACK_CODES.packs.hi
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -176,7 +177,7 @@ def load_config(path: str | Path) -> Config:
     config = convert(table, Config, "", faults)
     if isinstance(table.get("vehicle"), dict):
         _check_vehicle(table["vehicle"], faults)
-        faults += security_faults(table.get("security"), table["vehicle"].get("edition", "2016"))
+        faults += security_faults(table.get("security"), table["vehicle"].get("edition", DEFAULT_EDITION))
     _check_buses(table.get("can"), faults)
     _check_interval(table, faults)
     _check_hosts(table.get("platform"), faults)
@@ -190,8 +191,8 @@ def _check_vehicle(table: Any, faults: list[str]) -> None:
     """What types cannot say: VIN, ICCID, codes, edition. Whatever has the wrong type was named before."""
     vin, iccid, edition = (table.get(key) for key in ("vin", "iccid", "edition"))
     if isinstance(vin, str):
-        if len(vin) != 17:
-            faults.append(f"vehicle.vin = {shown('', vin)}: has {len(vin)} characters, a VIN has 17")
+        if len(vin) != VIN_SIZE:
+            faults.append(f"vehicle.vin = {shown('', vin)}: has {len(vin)} characters, a VIN has {VIN_SIZE}")
         wrong = sorted(set(vin) - set(VIN_LETTERS))
         if wrong:
             faults.append(f"vehicle.vin = {vin!r}: {' '.join(wrong)} cannot stand in a VIN (0-9, A-Z without I, O, Q)")

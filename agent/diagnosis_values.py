@@ -7,13 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.core.editions import EDITIONS
 from agent.core.field import Field
 from agent.diagnosis_reading import Leaf, Part
 from agent.jsonvalues import physical
 
 CERTAIN, LIKELY, POSSIBLE = "certain", "likely", "possible"
 _CURRENTS = ("total_current", "current", "controller_current")
-_SPEED_ZERO = {"2016": 20000, "2025": 32000}  # r/min
+_SPEED_ZERO = {
+    name: row.offset
+    for name, edition in EDITIONS.items()
+    for row in edition.bodies[edition.body_types["drive_motors"]].rows[0].item.rows
+    if row.name == "speed"
+}  # count of a motor at rest, by edition
 _HIGHEST_VOLTAGE = 1500  # V; direct current in a road vehicle ends there
 _HIGHEST_CELL = 15  # V; a module at most
 

@@ -14,7 +14,7 @@ from agent.core.edition import Command, Edition
 from agent.core.editions import EDITIONS
 from agent.core.errors import RemoteProtocolError
 from agent.core.field import U8, U16, Field, Text
-from agent.core.packet import COMMAND, HEADER_SIZE, MAX_DATA_UNIT, PLAIN, STARTS, bcc
+from agent.core.packet import COMMAND, HEADER_SIZE, MAX_DATA_UNIT, PLAIN, STARTS, VIN_SIZE, bcc
 from agent.explain_rows import Row, Rows
 from agent.explain_unit import TIME, UnitWalk
 from agent.labels import language, word
@@ -30,7 +30,7 @@ _MORE = {"en": "{count} more to offset {last} (--all)", "zh": "还有{count}项,
 _START = Text("start", 2)
 _COMMAND = Field("command", U8, hi=255, sentinel=False)
 _RESPONSE = Field("response", U8, hi=255, sentinel=False)
-_VIN = Text("vin", 17)
+_VIN = Text("vin", VIN_SIZE)
 _ENCRYPTION = Field("encryption", U8, hi=255, sentinel=False)
 _LENGTH = Field("length", U16, "byte", hi=MAX_DATA_UNIT, sentinel=False)
 _EDITION_OF = {start: name for name, start in STARTS.items()}

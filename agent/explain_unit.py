@@ -1,7 +1,7 @@
 """The data unit of an explanation: a walk along the rows of an edition's tables."""
 
 from agent import labels
-from agent.core.edition import SIGNATURE, Command, Edition
+from agent.core.edition import OWN_TYPES, Command, Edition
 from agent.core.errors import RemoteProtocolError
 from agent.core.field import U8, Blob, Field, Items, Layout, Sized, Text, Time
 from agent.core.packet import HEADER_SIZE
@@ -44,7 +44,7 @@ class UnitWalk:
             if layout is None:
                 return  # its length is unknown, so is everything behind it
             path = f"bodies[{position}]."
-            name = self._edition.user_body.name if 0x80 <= type_id < SIGNATURE else layout.name
+            name = self._edition.user_body.name if type_id in OWN_TYPES else layout.name
             rows.number(_BODY_TYPE, "", layout.clause, path + "body", labels.body(name, rows.lang))
             if isinstance(layout, Sized):
                 size = rows.number(layout.length, layout.name, layout.clause, path + "length")

@@ -7,26 +7,18 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Container
-from typing import Protocol
 
 from agent.outbox import Fate, NewRow, Row
-from agent.parameters import Endpoint
+from agent.parameters import Endpoint, SmallValues
 from agent.uplink import Uplink
 
 log = logging.getLogger(__name__)
 
 
-class Small(Protocol):
-    """The small values of the outbox."""
-
-    async def meta_get(self, key: str) -> str | None: ...
-    async def meta_set(self, key: str, value: str) -> bool: ...
-
-
 class LiveOnly:
     """A store without a backlog; serials of logins are counted apart from the first platform's."""
 
-    def __init__(self, small: Small) -> None:
+    def __init__(self, small: SmallValues) -> None:
         self._small = small
 
     async def batch(self, _limit: int, _after_id: int = 0, _skip: Container[int] = ()) -> list[Row]:

@@ -3,17 +3,17 @@
 import json
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agent.commanded import Answer, Commanded
-    from agent.parameters import Parameters
+    from agent.parameters import Parameters, SmallValues
     from agent.seal import Seal
 
 log = logging.getLogger(__name__)
 
 KEY = "platform key"  # of the outbox's small values
-ACTIVATED = "activated"  # of the outbox's small values: the chip and VIN that the platform has activated
+ACTIVATED = "activated"  # of the outbox's small values: a digest of the VIN, chip and platform of the last activation
 
 
 def plain(value: int | bytes) -> int | str:
@@ -21,7 +21,7 @@ def plain(value: int | bytes) -> int | str:
     return value if isinstance(value, int) else value.hex()
 
 
-async def restore_key(seal: "Seal", store: "Store", wall_s: int) -> None:
+async def restore_key(seal: "Seal", store: "SmallValues", wall_s: int) -> None:
     """Take the platform's key of an earlier process, if it is still valid."""
     text = await store.meta_get(KEY)
     if text is None:
@@ -37,13 +37,6 @@ async def restore_key(seal: "Seal", store: "Store", wall_s: int) -> None:
         log.warning("key of the platform from before the start is not used: %s", refusal)
 
 
-class Store(Protocol):
-    """What is needed of the outbox."""
-
-    async def meta_get(self, key: str) -> str | None: ...
-    async def meta_set(self, key: str, value: str) -> bool: ...
-
-
 class Orders:
     """Serves `agent.answering`. `changed` is called when parameters have another value."""
 
@@ -52,7 +45,7 @@ class Orders:
         commanded: "Commanded",
         parameters: "Parameters",
         seal: "Seal",
-        store: Store,
+        store: "SmallValues",
         identity: str,
         changed: Callable[[], None],
     ) -> None:

@@ -10,17 +10,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent.core.dataunit import DataUnit, decode_data_unit, encode_data_unit
-from agent.core.edition import SIGNATURE, Command, Edition
+from agent.core.edition import OWN_TYPES, SIGNATURE, Command, Edition
 from agent.core.editions import EDITIONS
 from agent.core.errors import LocalProtocolError, RemoteProtocolError
-from agent.core.packet import COMMAND, HEADER_SIZE, PLAIN, STARTS, Packet, build_packet
+from agent.core.packet import COMMAND, HEADER_SIZE, PLAIN, STARTS, VIN_SIZE, Packet, build_packet
 from agent.jsonrows import Faults, layout_from_json, layout_to_json
 from agent.jsonvalues import bytes_of, did_you_mean, hex_of, time_bytes_of, time_of
 
 if TYPE_CHECKING:
     from agent.core.dataunit import Bodies
 
-VIN_SIZE = 17
 _EDITION_OF = {start: name for name, start in STARTS.items()}
 _HEADER_KEYS = ("edition", "command", "response", "vin", "encryption", "collected_at")
 _REMARKS = ("bcc_ok", "bcc", "error")  # what decoding adds beside the content
@@ -81,7 +80,7 @@ def bodies_to_json(edition: Edition, bodies: Bodies) -> list[dict[str, Any]]:
         layout = edition.body(type_id)
         if layout is None:
             raise LocalProtocolError(f"body type {type_id:02X} has no layout in edition {edition.name}")
-        own = 0x80 <= type_id < SIGNATURE
+        own = type_id in OWN_TYPES
         head = {"body": edition.user_body.name, "type": type_id} if own else {"body": layout.name}
         out.append(head | layout_to_json(layout, values))
     return out
@@ -143,8 +142,8 @@ def bodies_from_json(edition: Edition, given: Any, faults: Faults) -> Bodies:
         known: tuple[str, ...] = ("body",)
         if name == edition.user_body.name:
             type_id = body.get("type")
-            if type(type_id) is not int or not 0x80 <= type_id < SIGNATURE:
-                faults.add(path + "type", f"{type_id!r}; allowed: 128 to 254")
+            if type(type_id) is not int or type_id not in OWN_TYPES:
+                faults.add(path + "type", f"{type_id!r}; allowed: {OWN_TYPES[0]} to {OWN_TYPES[-1]}")
                 continue
             known = ("body", "type")
         elif isinstance(name, str) and name in types:

@@ -15,7 +15,7 @@ from agent.core.field import Field
 from agent.core.hostname import is_host_name
 from agent.core.occasion import ReportSettings
 from agent.core.session import SessionSettings
-from agent.core.terminal import PLATFORM
+from agent.core.terminal import FIRMWARE_VERSION, HARDWARE_VERSION, PLATFORM, PUBLIC_PLATFORM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,21 +34,14 @@ NO_PORT = 0xFFFF
 SAMPLING_MONITORING = 0x10
 MONITORED, NOT_MONITORED = 1, 2
 HOST, PORT = PLATFORM[1:]
-PUBLIC_HOST, PUBLIC_PORT = 0x0E, 0x0F
+PUBLIC_HOST, PUBLIC_PORT = PUBLIC_PLATFORM[1:]
 
 
-class Store(Protocol):
-    """What is needed of the outbox; `meta_set` says whether the value is on the disk."""
+class SmallValues(Protocol):
+    """The small values that the outbox keeps beside its rows; `meta_set` says whether the value is on the disk."""
 
     async def meta_get(self, key: str) -> str | None: ...
     async def meta_set(self, key: str, value: str) -> bool: ...
-
-
-class AnswerTimeouts(msgspec.Struct, frozen=True):
-    """Parameters 0A and 0B in ms: how long the platform waits for the terminal, and the terminal for the platform."""
-
-    terminal_ms: int
-    platform_ms: int
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -70,7 +63,9 @@ class _Kept(msgspec.Struct):
 class Parameters:
     """All parameters of one terminal; `load` it from the outbox. Never raises for what is stored."""
 
-    def __init__(self, config: "Config", edition: "Edition", store: Store | None, stored: str | None = None) -> None:
+    def __init__(
+        self, config: "Config", edition: "Edition", store: SmallValues | None, stored: str | None = None
+    ) -> None:
         self.edition = edition
         self.file = _file_values(config, edition)
         self.defaults = _defaults(edition)
@@ -83,7 +78,7 @@ class Parameters:
             self._restore(stored)
 
     @classmethod
-    async def load(cls, config: "Config", edition: "Edition", store: Store) -> "Parameters":
+    async def load(cls, config: "Config", edition: "Edition", store: SmallValues) -> "Parameters":
         """What is in force after a start: a damaged stored set is said and ignored."""
         return cls(config, edition, store, await store.meta_get(KEY))
 
@@ -109,7 +104,7 @@ class Parameters:
         return self.values.get(number)
 
     def session_settings(self) -> SessionSettings:
-        """Heartbeat (09), wait after three failed logins (0C), and the edition's time to the next login."""
+        """Heartbeat (09), answer timeout (0B), wait after three failed logins (0C), the edition's time to the next login."""
         platform = self._config.platform
         retry_s = platform.login_retry_s or self.edition.login_retry_s
         return SessionSettings(self._ms(0x09), retry_s * 1000, self._ms(0x0C), self._ms(0x0B))
@@ -117,10 +112,6 @@ class Parameters:
     def report_settings(self) -> ReportSettings:
         """When to report, and when to store."""
         return ReportSettings(self._ms(0x02), self._ms(0x03), self._ms(0x01))
-
-    def answer_timeouts(self) -> AnswerTimeouts:
-        """How long either side waits for an answer."""
-        return AnswerTimeouts(self._ms(0x0A), self._ms(0x0B))
 
     def endpoint(self) -> Endpoint:
         """Where to log in now."""
@@ -139,7 +130,7 @@ class Parameters:
         """The public platform (0E, 0F), if one is known."""
         values = self.values
         host, port = bytes(values[PUBLIC_HOST]).decode(), int(values[PUBLIC_PORT])
-        return Endpoint(host, port) if host and 0 < port < NO_PORT - 1 else None
+        return Endpoint(host, port) if host and 0 < port < NO_PORT else None
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
@@ -254,7 +245,7 @@ def _defaults(edition: "Edition") -> "dict[int, Value]":
     """Periods by the standard's usual values, in the unit of the edition's row."""
     return {
         **{number: _in_row(edition, number, ms) for number, ms in PERIODS_MS.items()},
-        0x08: _version(__version__),
+        FIRMWARE_VERSION: _version(__version__),
         SAMPLING_MONITORING: NOT_MONITORED,
     }
 
@@ -269,8 +260,8 @@ def _file_values(config: "Config", edition: "Edition") -> "dict[int, Value]":
         0x03: _in_row(edition, 0x03, config.report.alarm_interval_ms),
         HOST: platform.host.encode()[:255],
         PORT: platform.port if platform.port <= top else NO_PORT,
-        0x07: _version(vehicle.hardware_version),
-        0x08: _version(vehicle.firmware_version or __version__),
+        HARDWARE_VERSION: _version(vehicle.hardware_version),
+        FIRMWARE_VERSION: _version(vehicle.firmware_version or __version__),
         0x09: _in_row(edition, 0x09, platform.heartbeat_s * 1000),
         0x0B: _in_row(edition, 0x0B, platform.answer_timeout_s * 1000),
         0x0C: _in_row(edition, 0x0C, platform.login_wait_min * 60_000),

@@ -87,8 +87,7 @@ class PlatformSide:
         parameters, reports = self.parameters, self.parameters.report_settings()
         for uplink in (self.uplink, self.monitoring.uplink):
             if uplink is not None:
-                session, timeouts = parameters.session_settings(), parameters.answer_timeouts()
-                uplink.follow(session, reports.period_ms, timeouts.platform_ms)
+                uplink.follow(parameters.session_settings(), reports.period_ms)
         if self.collector is not None:
             self.collector.settings = reports
         self.monitoring.want(parameters.monitored())
@@ -116,7 +115,7 @@ class PlatformSide:
     ) -> Uplink:
         platform, parameters = self._config.platform, self.parameters
         each = platform.policy == "each"
-        timeout_ms = parameters.answer_timeouts().platform_ms
+        timeout_ms = session.settings.answer_timeout_ms
         return Uplink(
             outbox=store,
             session=session,

@@ -23,6 +23,7 @@ from agent.core.session import Session, SessionSettings
 from agent.errors import LinkError
 from agent.links import Link
 from agent.outbox import NewRow
+from agent.parameters import SmallValues
 from agent.remarks import Remarks
 from agent.sending import FATES, Sending
 from agent.sending import Store as RowStore
@@ -39,11 +40,8 @@ class _EndedError(LinkError):
     """We gave the link up on purpose."""
 
 
-class Store(RowStore, Protocol):
+class Store(RowStore, SmallValues, Protocol):
     """What the uplink needs of the outbox."""
-
-    async def meta_get(self, key: str) -> str | None: ...
-    async def meta_set(self, key: str, value: str) -> bool: ...
 
 
 class UplinkSettings(msgspec.Struct, frozen=True):
@@ -119,11 +117,11 @@ class Uplink:
         self._resting = self._resting and not active
         self._wake.set()
 
-    def follow(self, session: SessionSettings, period_ms: int, answer_timeout_ms: int) -> None:
+    def follow(self, settings: SessionSettings, period_ms: int) -> None:
         """Parameters have other values: the next deadline goes by them."""
-        self._session.settings = session
+        self._session.settings = settings
         self.sending.period_ms = period_ms
-        self.sending.delivery.answer_timeout_ms = answer_timeout_ms
+        self.sending.delivery.answer_timeout_ms = settings.answer_timeout_ms
         self._wake.set()
 
     async def run(self) -> None:

@@ -4,12 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.core.packet import ERROR, VIN_SIZE
 from agent.errors import ConfigError
 from bench.answers import LOGIN, PLATFORM_LOGIN, PLATFORM_LOGOUT, REPORTS
-from bench.arrival import ERROR, VIN_DUPLICATE, VIN_UNKNOWN, Arrival
+from bench.arrival import VIN_DUPLICATE, VIN_UNKNOWN, Arrival
 from bench.registry import Registry
-
-VIN_SIZE = 17
 
 
 @dataclass(slots=True)
@@ -81,9 +80,9 @@ def read_vins(path: str | Path) -> frozenset[bytes]:
         raise ConfigError(str(path), [f"cannot be read: {error}"]) from error
     vins = {number: line.strip() for number, line in enumerate(lines, 1) if line.strip()}
     faults = [
-        f"line {number}: {vin!r} has {len(vin)} characters; 17 are needed"
+        f"line {number}: {vin!r} has {len(vin)} characters; {VIN_SIZE} are needed"
         for number, vin in vins.items()
-        if len(vin) != 17
+        if len(vin) != VIN_SIZE
     ]
     if faults:
         raise ConfigError(str(path), faults)

@@ -3,11 +3,22 @@
 from dataclasses import dataclass
 
 from agent.core.dataunit import TIME_SIZE
-from agent.core.packet import COMMAND, MAX_DATA_UNIT, PLAIN, STARTS, SUCCESS, build_packet, has_time_bytes, time_bytes
-from bench.arrival import DECRYPTION_ERROR, ERROR, VIN_DUPLICATE, Arrival, known_flag
+from agent.core.packet import (
+    COMMAND,
+    ERROR,
+    MAX_DATA_UNIT,
+    PLAIN,
+    STARTS,
+    SUCCESS,
+    build_packet,
+    has_time_bytes,
+    time_bytes,
+)
+from bench.arrival import DECRYPTION_ERROR, VIN_DUPLICATE, Arrival, known_flag
 
 REFUSALS = (ERROR, VIN_DUPLICATE)
 ERRORS = tuple(range(ERROR, DECRYPTION_ERROR + 1))
+KEY_FAULTS = ("expired", "early", "short")  # of a key exchange
 
 LOGIN = "vehicle_login"
 LOGOUT = "vehicle_logout"

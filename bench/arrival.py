@@ -8,12 +8,11 @@ from agent.core.dataunit import TIME_SIZE, DataUnit, decode_data_unit, encode_bo
 from agent.core.edition import SIGNATURE, Command, Edition
 from agent.core.editions import BY_START
 from agent.core.errors import FieldError, ProtocolError, RemoteProtocolError
-from agent.core.packet import COMMAND, PLAIN, Packet, epoch_of
+from agent.core.packet import COMMAND, ERROR, PLAIN, Packet, epoch_of
 
 LATEST_CELL = 65531  # higher totals mean abnormal or invalid
 
-# Response flags; an edition that does not know one of the later ones says 02 (6.3.2).
-ERROR = 0x02
+# Response flags behind the plain error; an edition that does not know one of them says 02 (6.3.2).
 VIN_DUPLICATE = 0x03
 VIN_UNKNOWN = 0x04
 SIGNATURE_ERROR = 0x05

@@ -21,6 +21,7 @@ import msgspec
 
 from agent.clock import Clock
 from agent.config import Config, counts_packs, load_config
+from agent.core.editions import DEFAULT_EDITION
 from agent.errors import ConfigError
 from bench.answers import POLICIES, REPORTS
 from bench.arrival import Arrival
@@ -68,7 +69,7 @@ class DemoSettings(msgspec.Struct, frozen=True):
 
     folder: Path
     variant: str = "ev"
-    edition: str = "2016"
+    edition: str = DEFAULT_EDITION
     log: str | None = None
     config: str | None = None
     seconds: float | None = None

@@ -15,9 +15,8 @@ from bench.wallclock import WallClock
 log = logging.getLogger(__name__)
 
 SLICE_BYTES = 8192  # bytes examined between two looks at whether the peer sends rubbish
-MOST_BAD_CHECKS = (
-    1000  # wrong check codes on one link: each costs a search through up to 64 KiB, so that is the end of it
-)
+# Wrong check codes on one link: each costs a search through up to 64 KiB, so that is the end of it.
+MOST_BAD_CHECKS = 1000
 MOST_OWED = 1000  # late answers that wait on one link before it is no longer read
 
 

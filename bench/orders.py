@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from agent.core.editions import BY_START, EDITIONS
 from agent.core.errors import LocalProtocolError
-from agent.core.packet import COMMAND, PLAIN, Packet
+from agent.core.packet import COMMAND, PLAIN, VIN_SIZE, Packet
 from agent.errors import ConfigError
 from agent.packetjson import packet_from_json
 
@@ -215,8 +215,8 @@ def _line(given: Any) -> Line:
         raise LocalProtocolError(f"after_s: {after_s!r}; allowed: seconds from 0 up")
     if on not in (LOGIN, REPORT):
         raise LocalProtocolError(f"on: {on!r}; allowed: {LOGIN!r}, {REPORT!r}")
-    if vin is not None and (not isinstance(vin, str) or len(vin) != 17 or not vin.isascii()):
-        raise LocalProtocolError(f"vin: {vin!r}; 17 characters are needed, or no vin for every vehicle")
+    if vin is not None and (not isinstance(vin, str) or len(vin) != VIN_SIZE or not vin.isascii()):
+        raise LocalProtocolError(f"vin: {vin!r}; {VIN_SIZE} characters are needed, or no vin for every vehicle")
     line = Line(given, vin.encode() if vin else None, on, round(after_s * 1000))
     check(line)
     return line
@@ -227,7 +227,7 @@ def check(line: Line) -> None:
     problem = None
     for start in BY_START:
         try:
-            line.packet(b"0" * 17, start, 1_000_000_000)
+            line.packet(b"0" * VIN_SIZE, start, 1_000_000_000)
         except LocalProtocolError as error:
             problem = problem or error
         else:

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.core.packet import COMMAND, SUCCESS
+from agent.core.packet import COMMAND, ERROR, SUCCESS
 from agent.errors import AgentError
 from bench.access import Access
 from bench.activation import Activations
@@ -29,10 +29,11 @@ from bench.answers import (
     build_answer,
     dressed,
 )
-from bench.arrival import ERROR, Arrival
+from bench.arrival import Arrival
 from bench.commander import Commander
 from bench.link import Counters, Link, Seals
 from bench.received import Received, ReceivedError
+from bench.registry import NOTHING, SUCCEEDED
 from bench.wallclock import WallClock
 
 log = logging.getLogger(__name__)
@@ -207,9 +208,9 @@ class Platform:
         return refusal
 
     def _activate(self, arrival: Arrival) -> bytes:
-        status, information = self._activations.judge(arrival) if self._activations is not None else (1, 0)
-        self.counters.activated += status == 1
-        return dressed(self.policy, arrival, ACTIVATION_ANSWER_ID, COMMAND, bytes((status, information)))
+        judged = (SUCCEEDED, NOTHING) if self._activations is None else self._activations.judge(arrival)
+        self.counters.activated += judged[0] == SUCCEEDED
+        return dressed(self.policy, arrival, ACTIVATION_ANSWER_ID, COMMAND, bytes(judged))
 
     def _log_in(self, link: Link, vin: bytes) -> None:
         """Let a vehicle in: a link of its own from before is closed. A terminal's link carries one vehicle (annex B)."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.core.edition2025 import ALGORITHM
+from agent.core.packet import VIN_SIZE
 from agent.errors import ConfigError
 
 SUCCEEDED, FAILED = 0x01, 0x02
@@ -101,8 +102,8 @@ def _entry(given: Any) -> Entry:
     if not isinstance(given, dict):
         raise TypeError(f"{given!r} is no object")
     vin, iccid, chip_id = (str(given[name]).encode("ascii") for name in ("vin", "iccid", "chip_id"))
-    if len(vin) != 17:
-        raise ValueError(f"vin {given['vin']!r} has {len(vin)} characters, 17 are needed")
+    if len(vin) != VIN_SIZE:
+        raise ValueError(f"vin {given['vin']!r} has {len(vin)} characters, {VIN_SIZE} are needed")
     if given["algorithm"] not in _ALGORITHMS:
         raise ValueError(f"algorithm {given['algorithm']!r}; allowed: {', '.join(_ALGORITHMS)}")
     key = bytes.fromhex(given["public_key"])

@@ -33,7 +33,6 @@ from bench.registry import Entry, Registry
 from bench.security import decrypt, encrypt, key_exchange
 
 VALID_S = 30 * 86400
-KEY_FAULTS = ("expired", "early", "short")
 _KINDS = {code: kind for kind, code in ALGORITHMS.items()}
 
 

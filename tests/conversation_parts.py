@@ -79,7 +79,7 @@ class Talk:
             self.parameters.session_settings(),
             activation=activation,
         )
-        timeout_ms = self.parameters.answer_timeouts().platform_ms
+        timeout_ms = self.parameters.session_settings().answer_timeout_ms
         self.delivery = Delivery(each, SETTLE_MS, timeout_ms, WINDOW)
         self.judge = Terminal(self.edition, self.parameters.values, Permissions(True, (), (5, 6)))
         self.spoil: Callable[[bytes], bytes] = lambda raw: raw

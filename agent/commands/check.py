@@ -71,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _mapping_faults(path: str) -> list[str]:
     """Faults of the mapping of a configuration that is itself faulty, as far as its name can be read."""
-    from agent.config import DEFAULT_EDITION, dbc_folder
-    from agent.core.editions import EDITIONS
+    from agent.config import dbc_folder
+    from agent.core.editions import DEFAULT_EDITION, EDITIONS
     from agent.errors import ConfigError
     from agent.signalmap import load_mapping
 

@@ -23,9 +23,11 @@ _COUNT_HEADINGS = {"en": ("body", "platform tables", "annex B"), "zh": ("信息�
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    from agent.core.editions import EDITIONS
+    from agent.core.editions import DEFAULT_EDITION, EDITIONS
 
-    parser.add_argument("--edition", choices=sorted(EDITIONS), default="2016", help="edition (default: %(default)s)")
+    parser.add_argument(
+        "--edition", choices=sorted(EDITIONS), default=DEFAULT_EDITION, help="edition (default: %(default)s)"
+    )
     parser.add_argument("--count", action="store_true", help="count the data items of each body instead")
     parser.add_argument("--lua", action="store_true", help="print a Wireshark dissector in Lua, for every edition")
     parser.add_argument("--json", action="store_true", help="print one JSON value")

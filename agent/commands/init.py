@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.core.editions import EDITIONS
+from agent.core.editions import DEFAULT_EDITION, EDITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +141,9 @@ USER = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="where to write (default: here)")
     parser.add_argument("--dbc", metavar="FILE", help="your DBC file; without it the reference car is copied")
-    parser.add_argument("--edition", choices=sorted(EDITIONS), default="2016", help="edition (default: %(default)s)")
+    parser.add_argument(
+        "--edition", choices=sorted(EDITIONS), default=DEFAULT_EDITION, help="edition (default: %(default)s)"
+    )
     parser.add_argument("--interface", default="udp_multicast", help="python-can interface (default: %(default)s)")
     parser.add_argument("--channel", help="its channel (default: fits the interface)")
 

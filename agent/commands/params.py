@@ -18,8 +18,10 @@ _HEADINGS = {
     "zh": ("ID", "参数", "单位", "默认值", "配置文件", "平台设置", "生效值"),
 }
 # Where a configuration names a parameter.
-_KEYS = {
+KEYS = {
+    0x01: ("report", "storage_interval_ms"),
     0x02: ("report", "interval_s"),
+    0x03: ("report", "alarm_interval_ms"),
     0x04: ("platform", "host"),
     0x05: ("platform", "host"),
     0x06: ("platform", "port"),
@@ -105,7 +107,7 @@ def rows_of(parameters: "Parameters", table: dict[str, Any]) -> list[dict[str, A
     file = parameters.configured
     rows = []
     for number, row in parameters.edition.parameters.items():
-        section, key = _KEYS.get(number, ("", ""))
+        section, key = KEYS.get(number, ("", ""))
         configured = _plain(file.get(number))
         rows.append(
             {

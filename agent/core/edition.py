@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from agent.core.field import Layout
 
 SIGNATURE = 0xFF  # the body type that marks the signature
+OWN_TYPES = range(0x80, SIGNATURE)  # body types of the maker's own; 7.2.3.8
 
 
 class Command:
@@ -116,7 +117,7 @@ class Edition:
 
     def body(self, type_id: int) -> "Layout | None":
         """The layout of a body type; None where neither layout nor length is known (such a body cannot be skipped)."""
-        if 0x80 <= type_id < SIGNATURE:
+        if type_id in OWN_TYPES:
             return self.declared.get(type_id, self.user_body)
         return self.signature if type_id == SIGNATURE else self.bodies.get(type_id)
 

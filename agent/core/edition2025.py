@@ -20,6 +20,7 @@ from agent.core.edition2016 import PARAMETERS as PARAMETERS_2016
 from agent.core.edition2016 import POSITION as POSITION_2016
 from agent.core.edition2016 import VEHICLE as VEHICLE_2016
 from agent.core.field import U8, U16, U32, Blob, Field, Items, Layout, Text, Time
+from agent.core.packet import VIN_SIZE
 from agent.core.parameters import Control, PackCodes, Parameters
 
 ALGORITHM = {1: "SM2", 2: "RSA", 3: "ECC"}
@@ -269,7 +270,7 @@ ACTIVATION = Layout(
     (
         Text("chip_id", 16, b" "),
         Blob("public_key", U16, 0, 65531),
-        Text("activation_vin", 17),
+        Text("activation_vin", VIN_SIZE),
     )
     + SIGNATURE_ROWS,  # without the marker that stands before it in a report
     "B.3",

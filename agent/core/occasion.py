@@ -155,7 +155,7 @@ class Occasion:
         if fault:
             self._burst_until = max(self._burst_until, now + after_s * 1000)
             self._held = until_clear
-        elif alarmed and self._awake and until_clear:
+        elif alarmed and until_clear:
             self._held = True  # it woke with the alarm
         elif not alarmed:
             self._held = False

@@ -14,9 +14,11 @@ from struct import unpack_from
 from agent.core.errors import LocalProtocolError, RemoteProtocolError
 
 HEADER_SIZE = 24  # bytes before the data unit
+VIN_SIZE = 17  # bytes of the unique id; 6.2
 MAX_DATA_UNIT = 65531  # bytes; GB/T 32960.3-2016, 6.2, table 2
 COMMAND = 0xFE  # response flag of a packet that is a command, not an answer
 SUCCESS = 0x01
+ERROR = 0x02  # the plain error, which every edition has; 6.3.2
 PLAIN = 0x01  # encryption: none
 STARTS = {"2016": b"##", "2025": b"$$"}  # by edition; 6.2
 _MARKS = tuple(STARTS.values())
@@ -91,8 +93,8 @@ def epoch_of(data: bytes, offset: int = 0) -> int:
 
 def build_packet(start: bytes, command: int, response: int, vin: bytes, encryption: int, unit: bytes) -> bytes:
     """Return the whole packet; `vin` is 17 bytes, `unit` at most 65,531; LocalProtocolError otherwise."""
-    if len(vin) != 17:
-        raise LocalProtocolError("VIN %r has %d characters, 17 are needed" % (vin, len(vin)))
+    if len(vin) != VIN_SIZE:
+        raise LocalProtocolError("VIN %r has %d characters, %d are needed" % (vin, len(vin), VIN_SIZE))
     size = len(unit)
     if size > MAX_DATA_UNIT:
         raise LocalProtocolError("data unit of %d bytes; at most %d fit" % (size, MAX_DATA_UNIT))

@@ -11,7 +11,7 @@ from agent.core.dataunit import decode_data_unit
 from agent.core.errors import RemoteProtocolError
 from agent.core.field import Field
 from agent.core.hostname import is_host_name
-from agent.core.packet import SUCCESS
+from agent.core.packet import ERROR, SUCCESS
 from agent.core.parameters import ALARM_CONTROL, UnknownParameterError
 from agent.core.upgradeorder import UpgradeOrderError, read_upgrade
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 QUERY = 0x80
 SET = 0x81
 CONTROL = 0x82
-ERROR = 0x02
 
 HARDWARE_VERSION = 0x07
 FIRMWARE_VERSION = 0x08

@@ -77,9 +77,8 @@ class Sm2PublicKey:
     def encrypt(self, data: bytes, order: str) -> bytes:
         """C1 (04, X, Y), C3 (32 bytes), C2 (as long as `data`), in `order`: c1c3c2 or c1c2c3; ValueError for no data."""
         if not data:
-            raise ValueError(
-                "SM2 does not encrypt nothing"
-            )  # GB/T 32918.4: an empty key stream would be drawn again for ever
+            # GB/T 32918.4: an empty key stream would be drawn again for ever.
+            raise ValueError("SM2 does not encrypt nothing")
         sealed: bytes = gmalg.SM2(pk=self.point).encrypt(data)
         if order == "c1c3c2":
             return sealed

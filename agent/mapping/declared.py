@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.core.dataunit import TIME_SIZE
-from agent.core.edition import Edition
+from agent.core.edition import OWN_TYPES, Edition
 from agent.core.editions import EDITIONS
 from agent.core.packet import MAX_DATA_UNIT
 from agent.errors import ConfigError
@@ -32,7 +32,6 @@ __all__ = ["declarations", "declared_editions", "sources_of"]
 
 Fault = Callable[[str, str], None]
 
-FIRST_TYPE, LAST_TYPE = 0x80, 0xFE
 TYPES = {f"{letter}{8 * size}": (size, letter == "i") for letter in "ui" for size in (1, 2, 4)}
 MOST_COUNTS = 1 << 32  # more, and a float could not tell two counts apart
 MOST_BYTES = MAX_DATA_UNIT - TIME_SIZE - 3  # behind type and length
@@ -69,7 +68,9 @@ def declarations(document: dict[str, Any], fault: Fault) -> list[list[Any]]:
     for key, table in _bodies(document, fault):
         type_id = _type_of(key)
         if type_id is None:
-            fault(f"user.{key}", f"is no type of a user-defined body; allowed are 0x{FIRST_TYPE:X}..0x{LAST_TYPE:X}")
+            fault(
+                f"user.{key}", f"is no type of a user-defined body; allowed are 0x{OWN_TYPES[0]:X}..0x{OWN_TYPES[-1]:X}"
+            )
             continue
         if type_id in seen:
             fault(f"user.{key}", f"is the same type as user.{seen[type_id]}")
@@ -114,7 +115,7 @@ def _type_of(key: str) -> int | None:
         type_id = int(key, 0)
     except ValueError:
         return None
-    return type_id if FIRST_TYPE <= type_id <= LAST_TYPE else None
+    return type_id if type_id in OWN_TYPES else None
 
 
 def _field(path: str, table: dict[str, Any], fault: Fault) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.core.editions import DEFAULT_EDITION, EDITIONS
+
 if TYPE_CHECKING:
     from bench.delivery import Verdict
     from bench.demo import Demo, DemoSettings
@@ -42,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which reference car (default: %(default)s)",
     )
     parser.add_argument(
-        "--edition", choices=("2016", "2025"), default="2016", help="edition it reports in (default: %(default)s)"
+        "--edition",
+        choices=sorted(EDITIONS),
+        default=DEFAULT_EDITION,
+        help="edition it reports in (default: %(default)s)",
     )
     parser.add_argument("--log", metavar="LOG", help="play this recording, in a loop, in place of the reference car")
     parser.add_argument(

@@ -6,8 +6,10 @@ import json
 import logging
 import sys
 
+from agent.core.editions import DEFAULT_EDITION, EDITIONS
+from agent.core.packet import VIN_SIZE
 from agent.errors import AgentError, ConfigError
-from bench.answers import ERRORS, POLICIES, REFUSALS
+from bench.answers import ERRORS, KEY_FAULTS, POLICIES, REFUSALS
 
 NAME = "platform"
 HELP = "a GB/T 32960 platform: listen, examine, answer by policy, keep what came in"
@@ -136,7 +138,7 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     add("--private-key", metavar="FILE", help="opens what comes encrypted with RSA or SM2 (PEM)")
     add("--data-key", metavar="FILE", help="opens what comes encrypted with AES or SM4 (32 hex digits)")
     add("--key-exchange", choices=("aes", "sm4"), help="give every vehicle a new data key (0B) after its login")
-    add("--key-fault", choices=("expired", "early", "short"), default="", help="what is wrong with that key")
+    add("--key-fault", choices=KEY_FAULTS, default="", help="what is wrong with that key")
     add("--encrypt-commands", action="store_true", help="commands of --send and --ask go out encrypted")
 
 
@@ -145,7 +147,12 @@ def _add_forwarding(parser: argparse.ArgumentParser) -> None:
     add("--forward", type=_address, metavar="HOST:PORT", help="send what comes to the platform above")
     add("--as", dest="as_client", type=_login, metavar="USER:PASSWORD", help="who logs in there (05)")
     add("--unique-id", type=_unique_id, default=b"TBOXBENCHPLATFORM", metavar="ID", help="17 characters of the login")
-    add("--forward-edition", choices=("2016", "2025"), default="2016", help="of the login (default %(default)s)")
+    add(
+        "--forward-edition",
+        choices=sorted(EDITIONS),
+        default=DEFAULT_EDITION,
+        help="of the login (default %(default)s)",
+    )
     add(
         "--forward-late",
         type=_seconds,
@@ -186,8 +193,8 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _unique_id(text: str) -> bytes:
-    if len(text) != 17 or not text.isascii():
-        raise argparse.ArgumentTypeError(f"{text} has {len(text)} characters, 17 are needed")
+    if len(text) != VIN_SIZE or not text.isascii():
+        raise argparse.ArgumentTypeError(f"{text} has {len(text)} characters, {VIN_SIZE} are needed")
     return text.encode()
 
 

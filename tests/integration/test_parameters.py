@@ -6,14 +6,19 @@ import resource
 import sqlite3
 from contextlib import closing, contextmanager
 
+import msgspec
 import pytest
 from commanded_parts import make_config, store, with_edition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.cli import main
+from agent.commands.params import KEYS
+from agent.config import Report
 from agent.core.editions import EDITIONS
-from agent.parameters import KEY, AnswerTimeouts, Endpoint, Parameters
+from agent.core.occasion import ReportSettings
+from agent.core.session import SessionSettings
+from agent.parameters import KEY, Endpoint, Parameters
 
 E2016, E2025 = EDITIONS["2016"], EDITIONS["2025"]
 
@@ -62,9 +67,9 @@ def test_without_a_platform_the_defaults_and_the_file_hold(tmp_path):
         0x10: 2,
     }
     assert report_ms(parameters) == (10_000, 1000, 10_000)
-    assert parameters.answer_timeouts() == AnswerTimeouts(60_000, 60_000)
     settings = parameters.session_settings()
     assert (settings.heartbeat_ms, settings.login_retry_ms, settings.login_wait_ms) == (60_000, 60_000, 1_800_000)
+    assert settings.answer_timeout_ms == 60_000
     assert parameters.endpoint() == Endpoint("ev.test.a", 32960)
     assert (parameters.previous(), parameters.public_endpoint()) == (None, None)
 
@@ -87,6 +92,15 @@ def test_the_units_are_those_of_the_edition(tmp_path):
     assert (parameters.get(1), parameters.get(2), parameters.get(3)) == (10_000, 10, 1)
     assert report_ms(parameters) == (10_000, 1000, 10_000)
     assert parameters.session_settings().login_retry_ms == 180_000
+
+
+def test_a_period_that_its_row_does_not_hold_is_the_nearest_one():
+    def periods(edition, **report):
+        config = msgspec.structs.replace(make_config("/", edition.name), report=Report(**report))
+        return report_ms(Parameters(config, edition, None))
+
+    assert periods(E2016, interval_s=60, alarm_interval_ms=3000) == (60_000, 3000, 10_000)
+    assert periods(E2025, interval_s=60, alarm_interval_ms=3000) == (30_000, 1000, 10_000)
 
 
 def test_what_is_set_is_on_the_disk_at_once_and_survives_a_restart(tmp_path):
@@ -155,6 +169,46 @@ def test_a_new_address_is_on_trial_until_a_login(tmp_path):
     run(loaded(config, there_and_back))
 
 
+def test_only_the_address_goes_back(tmp_path):
+    async def change(parameters, outbox):
+        await parameters.set({0x02: 20, 0x09: 30})
+        await parameters.set({0x02: 25, 0x04: 5, 0x05: b"b.net", 0x06: 1234})
+        assert on_disk(tmp_path)["values"] == {"02": 25, "05": "b.net", "06": 1234, "09": 30}  # a length is no value
+        await parameters.restore()
+        assert parameters.from_platform == {0x02: 25, 0x09: 30}
+
+    run(loaded(make_config(tmp_path), change))
+
+
+@pytest.mark.parametrize(
+    ("given", "edition", "retry_ms"), [({}, E2025, 180_000), ({"login_retry_s": 90}, E2025, 90_000)]
+)
+def test_the_time_to_the_next_login_is_the_editions_unless_configured(tmp_path, given, edition, retry_ms):
+    parameters = run(loaded(with_edition(make_config(tmp_path, platform=given), edition.name), edition=edition))
+    assert parameters.session_settings().login_retry_ms == retry_ms
+
+
+def test_the_defaults_are_those_of_the_session_and_of_the_reports(tmp_path):
+    defaults = run(loaded(make_config(tmp_path))).defaults
+    session, report = SessionSettings(), ReportSettings()
+    assert [defaults[number] for number in (0x01, 0x02, 0x03)] == [
+        report.storage_ms,
+        report.period_ms // 1000,
+        report.alarm_period_ms,
+    ]
+    assert [defaults[number] for number in (0x09, 0x0B, 0x0C)] == [
+        session.heartbeat_ms // 1000,
+        session.answer_timeout_ms // 1000,
+        session.login_wait_ms // 60_000,
+    ]
+
+
+def test_no_platform_listens_on_port_0(tmp_path):
+    stored = json.dumps({"edition": "2016", "values": {"0E": "c.net", "0F": 0, "10": 1}})
+    parameters = Parameters(make_config(tmp_path), E2016, None, stored)
+    assert (parameters.public_endpoint(), parameters.monitored()) == (None, None)
+
+
 def test_a_public_platform_is_known_when_it_was_named(tmp_path):
     async def change(parameters, outbox):
         await parameters.set({0x0D: 5, 0x0E: b"c.net", 0x0F: 77})
@@ -178,6 +232,7 @@ def test_a_public_platform_is_known_when_it_was_named(tmp_path):
         '{"edition": "2016", "values": {"02": 1.5}}',
         '{"edition": "2016", "values": {"02": [1]}}',
         "[" * 100_000,
+        '{"more": ' + "[" * 100_000,
         '{"edition": "2016", "values": {"02": "ten", "05": 3, "xx": 1, "": 1, "07": "HW9", "02 ": 9, "FF": 1, "0d": 3}}',
         '{"edition": "2016", "values": {"02": 0, "09": 300, "05": "a b", "06": 99999999999999}, "previous": {"05": ""}}',
         '{"edition": "2099", "values": {"02": 20}}',
@@ -273,7 +328,8 @@ def test_params_and_check_show_what_holds(tmp_path, capsys):
     path.write_text(
         '[vehicle]\nvin = "LTBXTEST100000001"\nmapping = "shipped:reference_ev.toml"\nhardware_version = "HW1"\n'
         '[[can]]\nname = "pt"\ninterface = "virtual"\n[[can]]\nname = "body"\ninterface = "virtual"\n'
-        '[platform]\nhost = "ev.test.a"\nheartbeat_s = 45\n[outbox]\npath = "outbox.db"\n'
+        '[platform]\nhost = "ev.test.a"\nheartbeat_s = 45\n[report]\n'
+        'storage_interval_ms = 2000\nalarm_interval_ms = 3000\n[outbox]\npath = "outbox.db"\n'
     )
     assert main(["params", "-c", str(path), "--json"]) == 0
     assert {row["platform"] for row in json.loads(capsys.readouterr().out)} == {None}
@@ -285,10 +341,14 @@ def test_params_and_check_show_what_holds(tmp_path, capsys):
     assert main(["params", "-c", str(path), "--json"]) == 0
     rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
     assert len(rows) == 16
+    # Only how long the platform waits, and monitoring itself, have no place in a configuration.
+    assert set(KEYS) == {int(number, 16) for number in rows} - {0x0A, 0x10}
     columns = ("default", "file", "platform", "in_force")
     assert [rows["09"][column] for column in columns] == [60, 45, 20, 20]
     assert [rows["02"][column] for column in columns] == [10, None, 30, 30]
     assert [rows["05"][column] for column in columns] == [None, "ev.test.a", "b.net", "b.net"]
+    assert [rows["01"][column] for column in columns] == [10_000, 2000, None, 2000]
+    assert [rows["03"][column] for column in columns] == [1000, 3000, None, 3000]
     assert rows["0A"]["in_force"] == 60
     assert main(["params", "-c", str(path), "--lang", "zh"]) == 0
     out = capsys.readouterr().out

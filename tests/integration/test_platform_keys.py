@@ -20,12 +20,12 @@ from agent.crypto.keys import ALGORITHMS, DataKey, encode_public_key
 from agent.seal import Seal
 from bench.access import Access
 from bench.activation import Activations
-from bench.answers import POLICIES
+from bench.answers import KEY_FAULTS, POLICIES
 from bench.commander import Commander
 from bench.orders import OrderBook, Plan, read_question
 from bench.received import Received
 from bench.registry import Entry, Registry
-from bench.vault import KEY_FAULTS, KeyExchange, Sealed, Vault
+from bench.vault import KeyExchange, Sealed, Vault
 
 ROOT = Path(__file__).resolve().parents[2]
 VIN = b"LGBTEST0000000017"

@@ -164,6 +164,12 @@ def test_silence_is_a_switch_off_at_the_last_frame():
     )  # the three minutes are over then
 
 
+@pytest.mark.parametrize(("quiet_ms", "silent"), [(199_999, False), (200_000, True)])
+def test_silence_begins_with_its_last_millisecond(quiet_ms, silent):
+    # Longer than the three minutes after switch-off: where it is one, they are over.
+    assert Drive(silence_s=200).run(300).sample(0, DRIVING, quiet_ms).active is not silent
+
+
 def test_a_state_that_is_still_believed_does_not_outlive_silence():
     assert Drive(silence_s=60).run(1).run(400, states=DRIVING, quiet_s=1).reported == grid(0, 180)
 
@@ -188,6 +194,36 @@ def test_2025_a_silent_battery_gives_the_one_message_at_the_end():
     missed = Drive(RULES_2025).run(45).run(3560, states=OFF)
     missed.second += 100  # the loop was busy over the whole window
     assert missed.run(100, states=OFF).reported == [*grid(0, 44), 3705]
+
+
+def test_2025_a_window_that_was_cut_short_asks_for_no_second_end():
+    drive = Drive(RULES_2025).run(45).run(3580, states=OFF)
+    drive.second += 100  # the loop was busy over the rest of the window
+    assert drive.run(50, states=OFF).reported == [*grid(0, 44), *range(45 + 3570, 45 + 3580)]
+
+
+def test_2025_each_watch_has_its_own_end():
+    drive = Drive(RULES_2025).run(5).run(3700, states=OFF).run(5)
+    off_at = drive.second
+    drive.run(10, states=OFF)
+    drive.second += 3700  # over the whole window of the second watch
+    late = drive.second
+    assert drive.run(10, states=OFF).reported[-1] == late > off_at + 3600
+
+
+def test_2025_a_fault_of_a_vehicle_that_is_off_asks_for_nothing_before_it():
+    assert Drive(RULES_2025).run(5).run(100, states=OFF).sample(4, OFF).since is None
+
+
+def test_2025_a_burst_that_waking_begins_has_its_own_seconds():
+    slow = ReportSettings(10_000, 5000)
+    drive = Drive(RULES_2025, slow).run(5).run(95, states=OFF).run(103, level=4, states=OFF).run(9, level=4)
+    assert drive.live == [0, *range(100, 131, 5), 203, 208, 210]
+
+
+def test_2025_a_short_fault_while_awake_does_not_shorten_that_of_the_sleep():
+    drive = Drive(RULES_2025).run(5).run(95, states=OFF).run(1, level=4, states=OFF).run(4)
+    assert drive.run(1, level=4).run(40).live == [0, *range(100, 131), 140]
 
 
 def test_2025_a_fault_during_the_watch_is_reported_for_thirty_seconds():
@@ -252,6 +288,11 @@ def test_steps_of_the_wall_clock_do_not_reach_the_timers():
     steady = Steady(2000)
     samples = [(100, 7), (101, 1009), (104, 4900), (3704, 5900), (3705, 6901), (3605, 7900), (3606, 8899)]
     assert [steady.advance(second, now) for second, now in samples] == [0, 1000, 4000, 5000, 6000, 7000, 8000]
+
+
+def test_a_second_that_comes_twice_counts_like_any_other():
+    steady = Steady(2000)
+    assert [steady.advance(second, now) for second, now in [(100, 0), (100, 700), (99, 1400)]] == [0, 1000, 2000]
 
 
 # -- against a slow model -----------------------------------------------------------------------------------------------

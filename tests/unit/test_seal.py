@@ -291,6 +291,25 @@ def test_a_wrapped_key_needs_a_private_key(tmp_path):
         assert "no RSA or SM2 key" in seal.adopt_key(exchange(seal), WALL_S)
 
 
+def test_a_key_is_valid_from_its_first_second_on_and_not_before(tmp_path):
+    seal = make_seal(tmp_path, a_key("rsa"), encryption="aes")
+    now = [WALL_S]
+    seal._wall_s = lambda: now[0]
+    assert seal.adopt_key(exchange(seal, first=WALL_S), WALL_S) == ""
+    with_it = seal.seal(b"$$", 2, UNIT)
+    assert seal.unseal(*with_it) == UNIT
+    now[0] = WALL_S - 1  # the clock was set back
+    with pytest.raises(RemoteProtocolError):
+        seal.unseal(*with_it)
+
+
+def test_a_unit_for_a_key_of_another_kind_is_told_from_a_damaged_one(tmp_path):
+    keys = (a_key("sm2"), a_key("rsa").public_key(), None)
+    seal = Seal(Security(encryption="rsa", sign="sm2"), keys, None, lambda: WALL_S)
+    with pytest.raises(RemoteProtocolError, match="private_key is no such key"):
+        seal.unseal(*seal.seal(b"$$", 1, UNIT))
+
+
 # -- keys that do not fit ----------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from agent.core.edition2016 import EDITION
 from agent.core.edition2016 import EDITION as EDITION_2016
 from agent.core.edition2025 import EDITION as EDITION_2025
 from agent.core.packet import Packet, epoch_of
-from agent.core.session import LOGIN_TRIES, TRANSITIONS, Session, SessionSettings
+from agent.core.session import LOGIN_TRIES, MAX_ANSWER, TRANSITIONS, Session, SessionSettings
 from agent.sessiondiagram import diagram
 
 # Packets of the published examples: a login, its answer in the short form, a heartbeat answer, a time answer.
@@ -185,6 +185,24 @@ def test_the_platforms_time_comes_as_an_event(logged_in):
     assert logged_in.deadline() == 120_200  # the next heartbeat
 
 
+def test_the_time_is_asked_for_again_after_the_answer_timeout():
+    session = Session(EDITION, VIN, LOGIN_VALUES, SessionSettings(heartbeat_ms=60_000, answer_timeout_ms=5_000))
+    session.connected(now=0, wall_s=AT, serial=1)
+    session.receive(LOGIN_OK, now=0, wall_s=AT)
+    session.time_sync(now=100)
+    assert session.deadline() == 5_100
+
+
+def test_a_question_for_the_time_dies_with_its_link(logged_in):
+    logged_in.time_sync(now=200)
+    logged_in.lost()
+    assert logged_in.data_to_send() == b""
+    logged_in.connected(now=300, wall_s=AT, serial=4)
+    logged_in.receive(LOGIN_OK, now=400, wall_s=AT)
+    assert logged_in.deadline() == 60_300  # the heartbeat
+    assert logged_in.receive(answer(8, 1, "120A1E102405"), now=500, wall_s=AT)[0][0] == "ignored"
+
+
 def test_answers_to_reports_name_command_time_and_flag(logged_in):
     data = answer(2, 1, "120A1E102400") + answer(3, 2, "120A1E102401") + answer(2, 1)
     assert logged_in.receive(data, now=1, wall_s=AT) == [
@@ -279,12 +297,42 @@ def test_a_key_is_answered_without_its_contents():
     assert session.data_to_send() == answer(0x0B, 1, start="2424")
 
 
+@pytest.mark.parametrize("edition", [EDITION_2016, EDITION_2025])
+def test_what_a_terminal_says_is_no_command_to_it(edition):
+    session = spoken_to(edition)
+    for number in edition.commands:
+        given = answer(number, 0xFE, "19030E091A35", start=edition.start.hex())
+        (event,) = session.receive(given, now=1, wall_s=AT)
+        assert event[0] == ("command" if number in (0x0B, 0x80, 0x81, 0x82) else "ignored"), f"{number:02X}"
+
+
+def test_an_answer_is_sealed_and_an_empty_one_is_not():
+    login = {"iccid": ICCID, "packs": [], "codes": []}
+    # The same bytes upside down stand for a cipher.
+    session = Session(EDITION_2025, VIN, login, SessionSettings(), lambda _start, _command, unit: (5, unit[::-1]))
+    session.connected(now=0, wall_s=AT, serial=1)
+    session.receive(answer(1, 1, start="2424"), now=0, wall_s=AT)
+    session.data_to_send()
+    for command, unit, sealed, encryption in ((0x81, SET[24:-1], "351A090E0319", 5), (0x0B, b"", "", 1)):
+        (event,) = session.receive(answer(command, 0xFE, unit.hex(), start="2424"), now=1, wall_s=AT)
+        session.answer(event[1], event[2], 1, None, now=2, wall_s=AT)
+        out = Packet(session.data_to_send())
+        assert (out.encryption, out.unit) == (encryption, bytes.fromhex(sealed))
+
+
 def test_commands_count_only_inside_a_session_of_their_edition(session):
     session.connected(now=0, wall_s=AT, serial=3)
     assert session.receive(QUERY, now=1, wall_s=AT)[0][0] == "ignored"
     session.receive(LOGIN_OK, now=2, wall_s=AT)
     assert session.receive(answer(0x0B, 0xFE, ""), now=3, wall_s=AT)[0][0] == "ignored"  # 2016 has no key exchange
     assert session.receive(QUERY, now=4, wall_s=AT)[0][0] == "command"
+
+
+def test_a_command_in_the_edition_of_an_older_row_is_none():
+    session = spoken_to(EDITION_2025)
+    session.report(3, b"##", VIN, AT, b"", now=1)  # from now on answers in that edition are heard
+    assert session.receive(QUERY, now=2, wall_s=AT)[0][0] == "ignored"
+    assert session.receive(answer(3, 1, "120A1E102400"), now=2, wall_s=AT) == [("answer", 3, AT, 1)]
 
 
 def test_a_command_that_cannot_be_decrypted_is_ignored(logged_in):
@@ -375,6 +423,34 @@ def test_an_activation_answer_that_breaks_its_table_is_ignored():
     assert session.receive(late, now=60_002, wall_s=AT)[0][0] == "ignored"
 
 
+def test_a_refused_activation_does_not_make_a_login_good():
+    session = unactivated()
+    session.connected(now=0, wall_s=AT, serial=1)
+    session.receive(answer(0x0A, 0xFE, "0200", start="2424"), now=5, wall_s=AT)
+    assert session.receive(answer(1, 1, start="2424"), now=6, wall_s=AT)[0][0] == "ignored"
+    assert session.state == "failed"
+
+
+def test_an_activation_that_comes_after_the_third_failure_is_too_late():
+    session = unactivated()
+    session.connected(now=0, wall_s=AT, serial=1)
+    for minute in (1, 2, 3):
+        session.handle_timeout(now=60_000 * minute, wall_s=AT, serial=1)
+    session.data_to_send()
+    assert session.receive(answer(0x0A, 0xFE, "0100", start="2424"), now=180_001, wall_s=AT)[0][0] == "ignored"
+    assert (session.state, session.data_to_send()) == ("offline", b"")
+
+
+def test_failed_activations_and_failed_logins_are_counted_apart():
+    session = unactivated()
+    session.connected(now=0, wall_s=AT, serial=1)
+    for minute in (1, 2):
+        session.handle_timeout(now=60_000 * minute, wall_s=AT, serial=1)
+    assert session.receive(answer(0x0A, 0xFE, "0100", start="2424"), now=130_000, wall_s=AT) == [("activated",)]
+    assert session.deadline() == 190_000  # the login's own minute
+    assert session.handle_timeout(now=190_000, wall_s=AT, serial=2) == [("login_failed", None, 1)]
+
+
 # -- a stream out of step --------------------------------------------------------------------------------------------------
 
 
@@ -390,3 +466,26 @@ def test_a_packet_that_comes_in_two_halves_is_not(logged_in):
     logged_in.receive(whole[:9], now=1_000, wall_s=AT)
     assert logged_in.receive(whole[9:], now=30_000, wall_s=AT) == [("answer", 2, AT, 1)]
     assert logged_in.deadline() == 60_000  # the heartbeat
+
+
+def test_more_pieces_do_not_prolong_its_time(logged_in):
+    half = answer(2, 1, "120A1E102400")
+    logged_in.receive(half[:9], now=1_000, wall_s=AT)
+    logged_in.receive(half[9:12], now=30_999, wall_s=AT)
+    assert logged_in.deadline() == 31_000
+
+
+def test_a_link_that_is_gone_waits_for_no_rest(logged_in):
+    logged_in.receive(LOGIN_OK[:-1], now=1_000, wall_s=AT)
+    logged_in.lost()
+    assert logged_in.deadline() is None
+
+
+def test_a_longer_packet_than_any_platform_sends_is_noise(session):
+    session.connected(now=0, wall_s=AT, serial=3)
+    header = answer(1, 1)[:22]
+    assert session.receive(header + (MAX_ANSWER + 1).to_bytes(2, "big") + LOGIN_OK, now=1, wall_s=AT) == [
+        ("logged_in",)
+    ]
+    assert MAX_ANSWER == 4096
+    assert session.receive(answer(2, 1, "120A1E102400" + "00" * (MAX_ANSWER - 6)), now=2, wall_s=AT)[0][0] == "answer"
