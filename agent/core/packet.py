@@ -27,7 +27,8 @@ ENCRYPTIONS = b"\x01\x02\x03\x04\x05\xfe\xff"  # of both editions; 6.2
 
 BEIJING_S = 8 * 3600  # ahead of UTC, without daylight saving; 6.4
 _EPOCH_2000_DAYS = 10957  # days from 1970-01-01 to 2000-01-01
-_CENTURY_DAYS = 36525
+_FIRST_S = _EPOCH_2000_DAYS * 86400 - BEIJING_S
+_CENTURY_S = 36525 * 86400
 _BLOCK = 2048  # bytes of the check code that are one number at a time
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
@@ -51,7 +52,7 @@ def _leap(year: int) -> bool:
 
 def has_time_bytes(epoch_s: int) -> bool:
     """Whether Unix second `epoch_s` can be written: 2000 to 2099 in Beijing. A clock that was never set says 1970."""
-    return 0 <= (epoch_s + BEIJING_S) // 86400 - _EPOCH_2000_DAYS < _CENTURY_DAYS
+    return _FIRST_S <= epoch_s < _FIRST_S + _CENTURY_S
 
 
 def time_bytes(epoch_s: int) -> bytes:
@@ -107,7 +108,7 @@ class Packet:
 
     def __init__(self, raw: bytes) -> None:
         if len(raw) < HEADER_SIZE + 1:
-            raise RemoteProtocolError("packet of %d bytes; the shortest has 25" % len(raw), "6.2", len(raw), raw)
+            raise RemoteProtocolError("packet of %d bytes; the shortest has 25" % len(raw), "6.2", len(raw))
         self.start = bytes(raw[:2])
         if self.start not in _MARKS:
             raise RemoteProtocolError("no start mark ## or $$", "6.2", 0, raw)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agent.core.errors import FieldError, LocalProtocolError, RemoteProtocolError
-from agent.core.field import U8, U16, U32, Blob, Field, Items, Layout, Text, Time
+from agent.core.field import U8, U16, U32, Blob, Field, Items, Layout, Sized, Text, Time
 
 SPEED = Field("speed", U16, "km/h", 10, 0, 0, 2200)
 PROBE = Field("probe", U8, "degC", 1, 40, 0, 240, sentinel=False, absent=0xFF)
@@ -48,11 +48,137 @@ def test_sentinels_are_as_wide_as_the_field(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "row", [SPEED, CELLS, Text("name", 3), Time("until"), Blob("key", U16, 0, 9)], ids=lambda row: row.name
+    ("row", "data", "reason", "clause", "offset"),
+    [
+        (SPEED, b"\x02", "data end inside speed", "7.2", 3),
+        (CELLS, b"", "data end inside cells_count", "7.2", 3),
+        (CELLS, b"\x02\x00\x01\x00", "data end inside cells", "7.2", 4),
+        (Text("name", 3), b"ab", "data end inside name", "7.1", 3),
+        (Time("until"), bytes(5), "data end inside until", "6.4", 3),
+        (Blob("key", U16, 0, 9), b"\x00", "data end inside key_length", "7.2", 3),
+        (Blob("key", U16, 0, 9), b"\x00\x03ab", "data end inside key", "7.2", 5),
+        (Layout("engine", (PROBE, SPEED), "7.2.3"), b"\x01\x02", "data end inside engine", "7.2.3", 3),
+        (Layout("list", (PROBE, CELLS, SPEED), "7.2.3"), b"\x01\x00\x02", "data end inside list", "7.2.3", 5),
+        (Sized("seat", (SPEED,), "7.2.3"), b"\x00", "data end inside seat_length", "7.2", 3),
+        (Sized("seat", (SPEED,), "7.2.3"), b"\x00\x02\x01", "data end inside seat", "7.2.3", 5),
+        (Sized("seat", (SPEED,), "7.2.3"), b"\x00\x03abc", "body seat has 3 bytes, 2 are declared", "7.2.3", 3),
+    ],
 )
-def test_data_that_end_too_early_are_refused(row: Any) -> None:
-    with pytest.raises(RemoteProtocolError, match="data end inside"):
-        row.decode(b"\x02", 0)
+def test_data_that_end_too_early_are_refused(row: Any, data: bytes, reason: str, clause: str, offset: int) -> None:
+    data = b"xyz" + data
+    with pytest.raises(RemoteProtocolError) as caught:
+        row.decode(data, 3)
+    error = caught.value
+    assert (error.reason, error.clause, error.offset, error.data) == (reason, clause, offset, data[offset:])
+
+
+@pytest.mark.parametrize(
+    ("row", "value"),
+    [
+        (SPEED, 1),
+        (CELLS, [1, 2]),
+        (Text("name", 3), b"abc"),
+        (Time("until"), b"abcdef"),
+        (Blob("key", U16, 0, 9), b"ab"),
+        (Layout("engine", (PROBE, SPEED)), {"probe": 1, "speed": 2}),
+        (Layout("list", (PROBE, CELLS, SPEED)), {"probe": 1, "cells": [7], "speed": 2}),
+        (Sized("seat", (PROBE, SPEED)), {"probe": 1, "speed": 2}),
+    ],
+)
+def test_data_that_end_with_the_row_are_enough(row: Any, value: Any) -> None:
+    data = row.encode(value, True)
+    assert row.decode(data, 0) == (value, len(data))
+    assert row.decode(b"xyz" + data, 3) == (value, 3 + len(data))
+
+
+def test_a_field_says_what_it_was_told() -> None:
+    told: dict[str, Any] = {
+        "name": "gear",
+        "size": U16,
+        "unit": "km/h",
+        "per_unit": 10,
+        "offset": 40,
+        "lo": 1,
+        "hi": 3,
+        "words": {1: "one"},
+        "absent": 0,
+        "bits": (("gear", 0, 4, None, False),),
+        "flags": ("first",),
+        "sign": ("status", 2),
+        "annex_b": True,
+        "hexadecimal": True,
+        "step": 5,
+    }
+    assert vars(Field(**told)).items() >= told.items()
+    plain = {
+        "unit": "",
+        "per_unit": 1,
+        "offset": 0,
+        "lo": 0,
+        "hi": 0,
+        "words": None,
+        "invalid": 0xFFFF,
+        "abnormal": 0xFFFE,
+        "absent": 0xFFFF,
+        "bits": None,
+        "flags": None,
+        "sign": None,
+        "annex_b": False,
+        "hexadecimal": False,
+        "step": 1,
+    }
+    assert vars(Field("gear", U16)).items() >= plain.items()
+    bare = Field("gear", U16, sentinel=False)
+    assert (bare.invalid, bare.abnormal, bare.absent) == (None, None, None)
+
+
+@pytest.mark.parametrize(("size", "lo", "hi"), [(U8, -128, 127), (U16, -32768, 32767), (U32, -2147483648, 2147483647)])
+def test_a_signed_field_is_twos_complement(size: int, lo: int, hi: int) -> None:
+    field = Field("force", size, lo=lo, hi=hi, sentinel=False, signed=True)
+    for raw in (lo, -1, 0, 1, hi):
+        data = raw.to_bytes(size, "big", signed=True)
+        assert field.encode(raw, True) == field.encode(raw, False) == data
+        assert field.decode(data, 0) == (raw, size)
+    for raw in (lo - 1, hi + 1):
+        with pytest.raises(FieldError, match=rf"^force: raw value {raw} is not in {lo}\.\.{hi}$"):
+            Field("force", size, sentinel=False, signed=True).encode(raw, False)
+
+
+def test_a_layout_says_what_it_was_told() -> None:
+    rows = (SPEED, PROBE)
+    layout = Layout("engine", rows, "7.2.3", True, 2)
+    assert (layout.rows, layout.clause, layout.annex_b, layout.spare) == (rows, "7.2.3", True, 2)
+    assert Sized("seat", rows, "7.2.3").clause == "7.2.3"
+    for bare in (Layout("bare", rows), Sized("bare", rows)):
+        assert (bare.rows, bare.clause, bare.annex_b, bare.spare) == (rows, "", False, 0)
+
+
+def test_a_body_of_the_makers_own_has_its_length_before_it() -> None:
+    seat = Sized("seat", (PROBE, SPEED))
+    assert seat.encode({"probe": 1, "speed": 2}) == bytes.fromhex("0003 01 0002")
+    assert seat.decode(bytes.fromhex("0003 01 0002")) == ({"probe": 1, "speed": 2}, 5)
+    wrong = {"probe": 1, "speed": 2201}
+    assert seat.encode(wrong, False) == bytes.fromhex("0003 01 0899")
+    with pytest.raises(FieldError, match="speed"):
+        seat.encode(wrong)
+    with pytest.raises(LocalProtocolError, match=r"^seat: field speed is missing$"):
+        seat.encode({"probe": 1})
+    for size, refused in ((0, True), (1, False), (65531, False), (65532, True), (65534, True), (65535, True)):
+        large = Sized("seat", (PROBE,) * size)
+        assert large.size == size
+        if refused:
+            with pytest.raises(FieldError, match=rf"^seat_length: raw value {size} is not in 1\.\.65531$"):
+                large.encode({"probe": 1})
+        else:
+            assert large.encode({"probe": 1}) == size.to_bytes(2, "big") + b"\x01" * size
+
+
+def test_any_count_that_fits_goes_out_when_asked_for() -> None:
+    some = Field("some", U8, lo=5, hi=9, sentinel=False)
+    for raw in (0, 1, 4, 10, 254, 255):
+        assert some.encode(raw, False) == bytes((raw,))
+        with pytest.raises(FieldError):
+            some.encode(raw, True)
 
 
 def test_a_list_has_its_count_before_it() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from functools import reduce
+from operator import xor
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,7 @@ def test_the_longest_data_unit_fits_and_one_more_byte_does_not() -> None:
     raw = build_packet(b"##", 2, 0xFE, VIN, 1, bytes(MAX_DATA_UNIT))
     assert PacketReader().feed(raw) == [raw]
     assert Packet(raw).unit == bytes(MAX_DATA_UNIT)
+    assert Packet(bytearray(raw)).raw == raw
     with pytest.raises(LocalProtocolError, match=r"^data unit of 65532 bytes; at most 65531 fit$"):
         build_packet(b"##", 2, 0xFE, VIN, 1, bytes(MAX_DATA_UNIT + 1))
 
@@ -146,6 +149,13 @@ def test_a_vin_has_seventeen_characters() -> None:
 
 def test_check_code_of_nothing_and_of_one_byte() -> None:
     assert (bcc(b""), bcc(b"\xa5"), bcc(b"\xa5\x5a")) == (0, 0xA5, 0xFF)
+
+
+@pytest.mark.parametrize("size", [255, 2047, 2048, 2049, 4095, 4096, 4097, 65550])
+def test_check_code_of_many_bytes_is_their_xor(size: int) -> None:
+    data = bytes(at * at // 7 & 0xFF for at in range(size))
+    assert all(reduce(xor, data[at : at + 2048]) for at in range(0, size, 2048)), "each block counts"
+    assert bcc(data) == reduce(xor, data)
 
 
 def test_time_is_beijing_time() -> None:
@@ -165,6 +175,7 @@ def test_time_is_beijing_time() -> None:
         ((1, 3, 1, 0, 0, 0), 983376000),
         ((3, 12, 31, 23, 59, 59), 1072886399),
         ((4, 1, 1, 0, 0, 0), 1072886400),
+        ((24, 1, 1, 0, 1, 0), 1704038460),
         ((24, 2, 1, 0, 0, 0), 1706716800),
         ((24, 3, 31, 0, 0, 0), 1711814400),
         ((25, 1, 31, 0, 59, 59), 1738256399),
