@@ -17,8 +17,10 @@ from platformside_parts import SPEED, Terminal, config_for, nothing_changed, rep
 from security_parts import DATA_KEY, a_key, make_seal
 
 from agent.clock import Clock
+from agent.core.editions import EDITIONS
+from agent.core.packet import PLAIN, SUCCESS, Packet, PacketReader, build_packet
 from agent.crypto.keys import ALGORITHMS, DataKey, encode_public_key
-from bench.answers import POLICIES
+from bench.answers import NEVER_SENT, POLICIES
 from bench.commander import Commander
 from bench.orders import OrderBook, read_lines
 from bench.registry import Entry, Registry
@@ -95,6 +97,56 @@ def test_an_answer_that_nobody_waits_for_proves_nothing(tmp_path, edition, proof
 
     scene.play(during)
     assert scene.counters.login_failures == 0
+
+
+@EDITION_NAMES
+@PROOFS
+def test_a_platform_that_thanks_for_reports_it_never_got_and_dies_gets_them_on_the_next_link(tmp_path, edition, proof):
+    """Ten reports are read and forgotten, each thanked for under the time of another that nobody has sent."""
+    start = EDITIONS[edition].start
+    kept = set()
+    links = 0
+
+    async def serve(reader, writer):
+        nonlocal links
+        links += 1
+        packets, forgotten = PacketReader(), 10 if links == 1 else 0
+        # The first may have to be answered right: before that nobody can know whose times the answers carry.
+        proper = 1 if proof == "each" else 0
+        try:
+            while data := await reader.read(200):
+                for packet in map(Packet, packets.feed(data)):
+                    time = packet.unit[:6]
+                    if packet.command in (2, 3) and forgotten and len(kept) >= proper:
+                        forgotten -= 1
+                        time = NEVER_SENT
+                    elif packet.command in (2, 3):
+                        kept.add(packet.unit)
+                    writer.write(build_packet(start, packet.command, SUCCESS, VIN, PLAIN, time))
+                    if links == 1 and not forgotten and packet.command in (2, 3):
+                        await writer.drain()
+                        writer.transport.abort()
+                        return
+        finally:
+            writer.close()
+
+    async def main():
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        config = config_for(tmp_path, edition, server.sockets[0].getsockname()[1])
+        platform = msgspec.structs.replace(config.platform, policy=proof, settle_s=600, time_sync=False)
+        terminal = Terminal(msgspec.structs.replace(config, platform=platform), Clock(SPEED))
+        await terminal.start()
+        try:
+            await terminal.append(0, ROWS)
+            with nothing_changed(terminal, ROWS):
+                await terminal.delivered(ROWS)
+            assert links >= 2
+        finally:
+            await terminal.stop()
+            server.close()
+
+    asyncio.run(main())
+    assert kept == units(edition, ROWS)
 
 
 @EDITION_NAMES
