@@ -230,7 +230,7 @@ def activation(edition):
 def activation_that_fails(edition):
     talk = unactivated(SILENT)
     talk.connect()
-    assert talk.hear(activation_answer(2, 1)) == [("activation_failed", 1, 1)]
+    assert talk.hear(activation_answer(2, 0)) == [("activation_failed", 0, 1)]
     assert talk.at(180_000) == []
     assert talk.at(360_000) == [("activation_failed", None, 2)]
     assert talk.at(540_000) == [("activation_failed", None, 3), ("login_wait", LONG_WAIT_MS)]
@@ -238,6 +238,14 @@ def activation_that_fails(edition):
     talk.connect()
     assert talk.hear(activation_answer(2, 2)) == [("activation_failed", 2, 1)]
     assert talk.hear(activation_answer(1, 0)) == [("activated",)]  # the one that was given up succeeded after all
+    assert talk.session.state == "logging_in"
+
+
+def activation_of_a_chip_that_is_active_already(edition):
+    """The first answer was lost: the login tells whose chip it is."""
+    talk = unactivated(SILENT)
+    talk.connect()
+    assert talk.hear(activation_answer(2, 1)) == [("activated",)]
     assert talk.session.state == "logging_in"
 
 
@@ -270,6 +278,7 @@ ROWS = [
     the_count_of_repeats_is_used_up,
     activation,
     activation_that_fails,
+    activation_of_a_chip_that_is_active_already,
     activation_cut_short,
 ]
 

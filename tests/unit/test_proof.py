@@ -43,19 +43,27 @@ def test_acknowledgements_close_together_settle_late_never_early():
     assert rows.settled(SETTLE_MS + MARK_MS - 1) == [(1, REALTIME), (2, REALTIME)]
 
 
-@pytest.mark.parametrize(("time_s", "row"), [(60, 2), (50, 1), (None, 1), (99, 1)])
-def test_an_answer_belongs_to_the_row_whose_time_it_echoes_else_to_the_oldest(time_s, row):
+@pytest.mark.parametrize(("time_s", "row"), [(60, 2), (50, 1), (None, 1)])
+def test_an_answer_belongs_to_the_row_whose_time_it_echoes_and_to_the_oldest_where_it_has_none(time_s, row):
     rows = delivery()
     for number, collected_at in enumerate((50, 60, 70, 70), 1):
         rows.sent(number, REISSUE, collected_at, 100 * number, 0)
     assert rows.answered(REISSUE, time_s, True, 1) == (row, "proven")
 
 
-def test_a_time_that_several_rows_share_names_none_of_them():
+def test_a_good_answer_with_the_time_of_no_row_proves_none():
+    rows = delivery()
+    rows.sent(1, REISSUE, 50, 100, 0)
+    assert rows.answered(REISSUE, 99, True, 1) is None
+    assert rows.unmatched == 1
+    assert rows.answered(REISSUE, 99, False, 1) == (1, "retry")  # an error is about something: sent again at worst
+
+
+def test_a_time_that_several_rows_share_names_the_oldest_of_them():
     rows = delivery()
     for number, collected_at in enumerate((50, 70, 70), 1):
         rows.sent(number, REISSUE, collected_at, 100 * number, 0)
-    assert rows.answered(REISSUE, 70, True, 1) == (1, "proven")
+    assert rows.answered(REISSUE, 70, True, 1) == (2, "proven")
 
 
 def test_a_time_that_several_rows_shared_names_the_last_one_left():
