@@ -139,14 +139,15 @@ class Uplink:
             try:
                 await self._serve(link)
             except _EndedError as error:
-                log.info("link ended endpoint=%s reason=%s", link.endpoint, error)
                 self._over()
+                self._say(logging.INFO, "link ended endpoint=%s reason=%s", link.endpoint, error)
             except (LinkError, LocalProtocolError) as error:  # the clock may leave the years of a packet under way
                 if self._session.state in ("activating", "logging_in"):  # nor did it answer: the address is not proved
                     await self._in_vain()
                 in_flight = self._over()
                 self.counters.links_lost += 1
-                log.warning("link lost endpoint=%s in_flight=%d reason=%s", link.endpoint, in_flight, error)
+                text = "link lost endpoint=%s in_flight=%d reason=%s"
+                self._say(logging.WARNING, text, link.endpoint, in_flight, error)
             finally:
                 link.close()
             while self._resting:
@@ -267,7 +268,7 @@ class Uplink:
             self.counters.login_failures += 1
             words = INFORMATION if kind == "activation_failed" else self._session.edition.responses
             meaning = self._meaning(event[1], words)
-            self._remarks.say(now, logging.WARNING, "%s answer=%s tries=%s", kind.replace("_", " "), meaning, event[2])
+            self._say(logging.WARNING, "%s answer=%s tries=%s", kind.replace("_", " "), meaning, event[2])
             if await self._in_vain():
                 raise _EndedError(link.endpoint, "login", "back to the platform of before")
         elif kind == "login_wait":
@@ -286,13 +287,13 @@ class Uplink:
             raise LinkError(link.endpoint, "read", f"{event[1]} bytes begin a packet that never ends")
         elif kind == "time":
             offset_s = "none" if event[1] is None else event[1] - self._wall_s()
-            self._remarks.say(now, logging.INFO, "time of the platform offset_s=%s", offset_s)
+            self._say(logging.INFO, "time of the platform offset_s=%s", offset_s)
         else:
             self.counters.ignored += 1
-            self._remarks.say(now, logging.WARNING, "packet of the platform ignored reason=%s", event[1])
+            self._say(logging.WARNING, "packet of the platform ignored reason=%s", event[1])
 
     async def _logged_in(self, now: int) -> None:
-        log.info("logged in after_s=%d", self._outage.over(now) // 1000)
+        self._say(logging.INFO, "logged in after_s=%d", self._outage.over(now) // 1000)
         self.counters.logins += 1
         self.sending.begin(now)
         await self._answering.logged_in(now, self._wall_s())
@@ -322,7 +323,7 @@ class Uplink:
         if flag != SUCCESS:
             said = outcome[1] if outcome else "no such report"
             meaning = self._meaning(flag, self._session.edition.responses)
-            self._remarks.say(now, logging.WARNING, "report answered with an error answer=%s outcome=%s", meaning, said)
+            self._say(logging.WARNING, "report answered with an error answer=%s outcome=%s", meaning, said)
         if outcome is not None and outcome[1] == "proven":
             proven.append((outcome[0], command))
 
@@ -363,6 +364,9 @@ class Uplink:
         serial = int(last) % LAST_SERIAL + 1 if counts else 1
         await self._outbox.meta_set("login", f"{day}:{serial}")
         return serial
+
+    def _say(self, level: int, text: str, *values: object) -> None:
+        self._remarks.say(self._clock.now(), level, text, *values)
 
     def _wall_s(self) -> int:
         return self._clock.wall_ms() // 1000

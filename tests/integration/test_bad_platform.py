@@ -20,6 +20,7 @@ from agent.clock import Clock
 from agent.core.editions import EDITIONS
 from agent.core.packet import PLAIN, SUCCESS, Packet, PacketReader, build_packet
 from agent.crypto.keys import ALGORITHMS, DataKey, encode_public_key
+from agent.remarks import MOST
 from bench.answers import NEVER_SENT, POLICIES
 from bench.commander import Commander
 from bench.orders import OrderBook, read_lines
@@ -285,3 +286,21 @@ def test_a_platform_three_years_ahead_changes_no_time_of_ours(tmp_path, edition,
     scene.play(during)
     (offset_s,) = [record.args[0] for record in caplog.records if "time of the platform" in record.msg]
     assert abs(offset_s - THREE_YEARS_S) <= 2 * SPEED
+
+
+def test_a_platform_that_lets_in_and_hangs_up_fills_no_log(tmp_path, caplog):
+    """A new link each second: ten remarks of a kind a minute."""
+    caplog.set_level("INFO")
+    scene = Scene(tmp_path, "2016", replace(POLICIES["annex-b"], drop_after=2))
+    began = scene.clock.now()
+    spent = 0
+
+    async def during(scene):
+        nonlocal spent
+        await scene.terminal.until(lambda: scene.counters.links_lost >= 60)
+        spent = scene.clock.now() - began
+
+    scene.play(during)
+    for text in ("link lost", "logged in"):
+        assert len([line for line in caplog.messages if text in line]) <= MOST * (spent // 60_000 + 2)
+    assert scene.counters.logins >= 60
