@@ -122,7 +122,8 @@ def _say(demo: "Demo", result: "Verdict", lang: str) -> int:
     if demo.arrivals or not demo.problem:
         print(result.as_table(lang), end="")
     if demo.first_report_ms is not None:
-        print(f"first report {demo.first_report_ms / 1000:.2f} s after login")
+        text = "登入后 {:.2f} s 收到首条上报" if lang == "zh" else "first report {:.2f} s after login"
+        print(text.format(demo.first_report_ms / 1000))
     for remark in demo.remarks():
         print(f"tbox-bench demo: agent: {remark}", file=sys.stderr)
     if demo.problem:
