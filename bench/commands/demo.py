@@ -22,6 +22,7 @@ KEYS_HELP = """keys: o outage on/off, a alarm on/off, e explain the last report,
 lines: when the packet came (Beijing time), what, size, when its values were collected, how late, types of its bodies
 
 verdict:
+  rests        silences in which nothing was due: switched off (2016), or the terminal idle on its link (2025)
   repeats      a report came again after a broken link, as it must when its delivery could not be proven
   needless     a report came twice on one link
   conflicts    a report came twice with different contents
