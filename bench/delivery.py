@@ -4,7 +4,7 @@ import io
 import itertools
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -17,6 +17,7 @@ from agent.beijing import BEIJING
 from agent.core.packet import COMMAND, SUCCESS, Packet
 from bench.arrival import content_of
 from bench.received import ReceivedError, connect
+from bench.rests import rested
 
 _REPORTS = """
 SELECT collected_at, part, body_types, next_part, command, link, answer, received_ms, raw, content FROM packets
@@ -37,11 +38,12 @@ class Delivery:
     the part). Repeats are packets of a key, of the same plain content, beyond the first that was not answered with an error;
     they are in order only behind a broken link, so `needless` counts those on a link that already had it. `mismarked`:
     realtime packets that came more than a period after their collection time, or not as the first of their key. `refused`:
-    reports that only ever got error answers. Times in ms.
+    reports that only ever got error answers. `rests`: holes in which the vehicle was at rest (`bench/rests.py`). Times in ms.
     """
 
     vin: str
     expected: int = 0
+    rests: int = 0
     live: int = 0
     reissued: int = 0
     lost: list[tuple[int, int]] = field(default_factory=list)
@@ -78,6 +80,7 @@ class Delivery:
 _COLUMNS = (
     ("vehicle", "车辆", "vin"),
     ("expected", "应收", "expected"),
+    ("rests", "停报", "rests"),
     ("received", "实收", "received"),
     ("live", "实时", "live"),
     ("reissued", "补发", "reissued"),
@@ -141,10 +144,10 @@ def verdict(
 ) -> Verdict:
     """Judge the file of received packets at `path`, one vehicle or all.
 
-    Expected are the reports of every `period_s` between two that arrived (the grid may shift, it may not have holes), or
-    the collection times in `expected` (Unix seconds) when these are known; every part of a spread body in either case.
-    `expected` belongs to one vehicle: ReceivedError when there are several and `vin` is None. ReceivedError also for a
-    file that cannot be read.
+    Expected are the reports of every `period_s` between two that arrived (the grid may shift; it may have holes only where
+    the vehicle was at rest), or the collection times in `expected` (Unix seconds) when these are known; every part of a
+    spread body in either case. `expected` belongs to one vehicle: ReceivedError when there are several and `vin` is None.
+    ReceivedError also for a file that cannot be read.
     """
     with closing(connect(path)) as db:
         try:
@@ -202,7 +205,14 @@ def _judge(db: sqlite3.Connection, vin: str, period_s: int, expected: Collection
         if copies[0].taken() and copies[0].command == "realtime":
             live.append((copies[0].received_ms, second))
     result.most_repeats = max(repeats_by_link.values(), default=0)
-    due = set(_grid(sorted(parts), period_s) if expected is None else expected)
+    seconds = sorted(parts)
+    due = set(seconds if expected is None else expected)
+    for before, after in itertools.pairwise(seconds) if expected is None else ():
+        hole = range(before + period_s, after, period_s)
+        if hole and rested(db, vin, before, after, period_s):
+            result.rests += 1
+        else:
+            due.update(hole)
     missing = {(second, 1) for second in due - parts.keys()}
     missing |= {(second, 1) for second, present in parts.items() if 1 not in present}
     missing |= {(second, part) for second, part in following if part not in parts[second]}
@@ -238,14 +248,6 @@ def _judge_copies(result: Delivery, copies: list[_Report], period_s: int, repeat
         repeats_by_link[copy.link] += 1
         if any(earlier.link == copy.link for earlier in taken[:position]):
             result.needless += 1
-
-
-def _grid(seconds: list[int], period_s: int) -> Iterator[int]:
-    """What arrived, and what is missing between two neighbours more than a period apart."""
-    yield from seconds[:1]
-    for before, after in itertools.pairwise(seconds):
-        yield from range(before + period_s, after, period_s)
-        yield after
 
 
 def _measure_period(result: Delivery, live: list[tuple[int, int]], period_s: int) -> None:

@@ -76,7 +76,16 @@ def picture(demo: Demo) -> RenderableType:
 def _bodies(arrival: Arrival | None) -> dict[str, dict[str, Any]]:
     if arrival is None:
         return {}
-    return {body["body"]: body for body in packet_to_json(Packet(arrival.packet.raw)).get("bodies", [])}
+    bodies = {body["body"]: body for body in packet_to_json(Packet(arrival.packet.raw)).get("bodies", [])}
+    if "extremes" not in bodies:  # an edition without them: told from the cells
+        bodies["extremes"] = cell_extremes(bodies.get("unit_voltages", {}).get("packs", []))
+    return bodies
+
+
+def cell_extremes(packs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Highest and lowest known voltage of the cells of all packs, as a body of extremes; empty when there is none."""
+    known = [volts for pack in packs for volts in pack.get("cells", []) if isinstance(volts, int | float)]
+    return {"max_cell_voltage": max(known), "min_cell_voltage": min(known)} if known else {}
 
 
 def _cells(

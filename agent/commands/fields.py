@@ -38,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
     """Print the table."""
     from agent.mapping.declared import declared_editions
 
+    if args.lua and args.mapping:
+        sys.stderr.write("tbox fields: --lua knows the bodies of the standard only; leave --mapping out\n")
+        return 2
     if args.lua:
         from agent.wireshark import dissector
 

@@ -24,6 +24,7 @@ KEYS_HELP = """keys: o outage on/off, a alarm on/off, e explain the last report,
 lines: when the packet came (Beijing time), what, size, when its values were collected, how late, types of its bodies
 
 verdict:
+  rests        silences in which nothing was due: switched off (2016), or the terminal idle on its link (2025)
   repeats      a report came again after a broken link, as it must when its delivery could not be proven
   needless     a report came twice on one link
   conflicts    a report came twice with different contents
@@ -127,7 +128,8 @@ def _say(demo: "Demo", result: "Verdict", lang: str) -> int:
     if demo.arrivals or not demo.problem:
         print(result.as_table(lang), end="")
     if demo.first_report_ms is not None:
-        print(f"first report {demo.first_report_ms / 1000:.2f} s after login")
+        text = "登入后 {:.2f} s 收到首条上报" if lang == "zh" else "first report {:.2f} s after login"
+        print(text.format(demo.first_report_ms / 1000))
     for remark in demo.remarks():
         print(f"tbox-bench demo: agent: {remark}", file=sys.stderr)
     if demo.problem:

@@ -35,6 +35,13 @@ def test_stats_show_the_ledger_while_the_agent_runs(path: Path, capsys: pytest.C
     assert "response flag 2: 1" in text
     assert "oldest pending row: 2023-11-15T06:13:30+08:00" in text
     assert "UNACCOUNTED" not in text
+    assert tbox("stats", "--path", path, "--lang", "zh") == 0
+    chinese = capsys.readouterr().out
+    assert [line.split()[-1] for line in chinese.splitlines()[:7]] == [
+        line.split()[-1] for line in text.splitlines()[:7]
+    ]
+    assert "采样秒数                 20" in chinese
+    assert "标志2拒绝: 1" in chinese
 
 
 def test_retry_reaches_an_agent_that_runs(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,14 @@ def test_fields_prints_it_in_the_language_asked_for(lang: str, capsys: pytest.Ca
     assert ("总电流" in out) == (lang == "zh")
 
 
+def test_bodies_of_a_mapping_are_not_in_it_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fields", "--lua", "--mapping", "any.toml"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "tbox fields: --lua knows the bodies of the standard only; leave --mapping out\n",
+    )
+
+
 def test_it_has_every_field_of_both_editions() -> None:
     text = dissector("en")
     for edition in EDITIONS.values():
