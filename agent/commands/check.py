@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,14 +61,15 @@ def _mapping_faults(path: str) -> list[str]:
     from agent.config import dbc_folder
     from agent.errors import ConfigError
     from agent.signalmap import load_mapping
+    from agent.tomlfile import parse_toml
 
     try:
-        vehicle = tomllib.loads(Path(path).read_text(encoding="utf-8"))["vehicle"]
+        vehicle = parse_toml(path, Path(path).read_text(encoding="utf-8"))["vehicle"]
         kind, _, name = vehicle["mapping"].partition(":")
         place = dbc_folder() / name if kind == "shipped" else Path(path).parent / vehicle["mapping"]
         load_mapping(place, vehicle.get("edition", "2016"))
     except ConfigError as error:
-        return [f"in {error.file}: {fault}" for fault in error.faults]
+        return [f"in {error.file}: {fault}" for fault in error.faults if error.file != path]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []  # named already: the configuration does not say which mapping
     return []
