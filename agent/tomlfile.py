@@ -18,8 +18,8 @@ def parse_toml(file: str, text: str, parse_float: Callable[[str], Any] = float) 
         fault = f"is not TOML: {error}"
     except RecursionError:
         fault = "is not read: arrays or tables lie too deep in each other"
-    except ValueError as error:  # digits beyond what Python converts
-        fault = f"is not read: {error}"
+    except ValueError:  # of `int`
+        fault = "is not read: a number has thousands of digits"
     raise ConfigError(file, [fault])
 
 

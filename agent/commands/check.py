@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,9 +74,10 @@ def _mapping_faults(path: str) -> list[str]:
     from agent.core.editions import DEFAULT_EDITION, EDITIONS
     from agent.errors import ConfigError
     from agent.signalmap import load_mapping
+    from agent.tomlfile import parse_toml
 
     try:
-        vehicle = tomllib.loads(Path(path).read_text(encoding="utf-8"))["vehicle"]
+        vehicle = parse_toml(path, Path(path).read_text(encoding="utf-8"))["vehicle"]
         edition = str(vehicle.get("edition", DEFAULT_EDITION))
         if edition not in EDITIONS:
             return []  # named already, and decides what is right in a mapping
@@ -85,7 +85,7 @@ def _mapping_faults(path: str) -> list[str]:
         place = dbc_folder() / name if kind == "shipped" else Path(path).parent / vehicle["mapping"]
         load_mapping(place, edition)
     except ConfigError as error:
-        return [f"in {error.file}: {fault}" for fault in error.faults]
+        return [f"in {error.file}: {fault}" for fault in error.faults if error.file != path]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []  # named already: the configuration does not say which mapping
     return []

@@ -3,14 +3,20 @@
 FIRST_PAUSE_MS = 1000  # between connects in the first minute of an outage
 LAST_PAUSE_MS = 60000
 PATIENCE_MS = 60000  # how long the first pause holds before it doubles; also from one remark to the next
+SHORT_MS = 10000  # a link that was lost so soon after its login was of no use, and the outage before it goes on
 JITTER_PERMILLE = 200  # a fleet must not come back in step
 
 
 class Outage:
-    """Begins with the process or a lost link, is over with a login: a link that never logs in does not end it."""
+    """Begins with the process or a lost link, is over with a login: a link that never logs in does not end it.
+
+    A platform that closes each link behind its login would be called once a second for ever: that outage goes on as well.
+    """
 
     def __init__(self, now: int) -> None:
         self._since: int | None = now
+        self._before: int | None = None  # begin of the outage that the last login ended
+        self._over_at = 0
         self._pause_ms = FIRST_PAUSE_MS
         self._said_at: int | None = None
         self._login_wait_ms = 0
@@ -18,13 +24,18 @@ class Outage:
     def begin(self, now: int) -> None:
         """The link is of no use from `now` (monotonic ms) on; an outage that runs already goes on."""
         if self._since is None:
-            self._since = now
+            if self._before is not None and now - self._over_at < SHORT_MS:
+                self._since = self._before
+            else:
+                self._since = now
+                self._pause_ms = FIRST_PAUSE_MS
 
     def over(self, now: int) -> int:
         """A login succeeded; how long the outage lasted, in ms."""
         lasted = 0 if self._since is None else now - self._since
+        self._before = self._since
+        self._over_at = now
         self._since = self._said_at = None
-        self._pause_ms = FIRST_PAUSE_MS
         return lasted
 
     def wait_for_login(self, ms: int) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli import main
 from agent.config import dbc_folder, load_config, login_values, vin_warning
 from agent.core.editions import EDITIONS
 from agent.errors import ConfigError
@@ -250,7 +251,7 @@ def test_packs_are_no_fault_of_their_own_beside_an_edition_that_is_one(tmp_path)
     ("text", "said"),
     [
         ("a = " + "[" * 100_000, "lie too deep"),
-        ("a = " + "9" * 50_000, "is not read: Exceeds"),
+        ("a = " + "9" * 50_000, "thousands of digits"),
         ("[vehicle]\nedition = [1]", "vehicle.edition"),
         ("[platform]\nhost = 'a..b'", "neither a host name nor an address"),
         ("[platform]\nhost = '\uff0e'", "neither a host name nor an address"),
@@ -287,3 +288,10 @@ def test_a_home_that_is_nobodys_is_a_path_like_any_other(tmp_path):
     path.write_text(GOOD)
     assert load_config(path).path("~nobodys-name/key.pem") == tmp_path / "~nobodys-name/key.pem"
     assert load_config(path).path("~/key.pem") == Path("~/key.pem").expanduser()
+
+
+def test_check_has_no_traceback_for_what_load_refuses(tmp_path, capsys):
+    path = tmp_path / "tbox.toml"
+    path.write_text("a = " + "[" * 100_000)
+    assert main(["check", "-c", str(path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

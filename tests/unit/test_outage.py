@@ -35,3 +35,17 @@ def test_the_long_wait_counts_once():
 def test_failures_are_told_once_a_minute():
     outage = Outage(now=0)
     assert [now for now in range(0, 180_000, 1000) if outage.worth_saying(now)] == [0, 60_000, 120_000]
+
+
+def test_a_platform_that_ends_each_link_behind_its_login_is_called_less_and_less():
+    outage = Outage(now=0)
+    now, calls = 0, 0
+    while now < 3_600_000:
+        outage.over(now)
+        outage.begin(now + 10)
+        now += 10 + outage.pause_ms(now + 10, 500)
+        calls += 1
+    assert calls < 130  # of them 60 in the first minute
+    outage.over(now)
+    outage.begin(now + 10_000)  # this link was of use
+    assert outage.pause_ms(now + 10_000, 500) == 1000
