@@ -14,6 +14,7 @@ from agent.core.packet import (
     has_time_bytes,
     time_bytes,
 )
+from agent.core.session import REALTIME
 from bench.arrival import DECRYPTION_ERROR, VIN_DUPLICATE, Arrival, known_flag
 
 REFUSALS = (ERROR, VIN_DUPLICATE)
@@ -45,13 +46,11 @@ _KINDS = {
     "reissue": REPORT,
 }
 _EVERY_KIND = frozenset((SESSION, REPORT, OTHER, FAULTY))
-ACTIVATION_ANSWER_ID = 0x0A
 
 # In front of an answer: text, half a start mark, and a header whose length is not allowed.
 RUBBISH = b"\x00HTTP/1.1 400 Bad Request\r\n\r\n#\x00$\xff##" + b"\xff" * 22
 OTHER_VIN = b"LGBTEST9999999999"
 NEVER_SENT = time_bytes(1_000_000_000)  # the collection time of a report that no terminal has
-REALTIME_ID = 0x02
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ def dressed(policy: Policy, arrival: Arrival, command: int, flag: int, unit: byt
         unit = b"\xff" * MAX_DATA_UNIT
     made = build_packet(start, command, flag, vin, PLAIN, unit)
     if policy.unasked:
-        made += build_packet(packet.start, REALTIME_ID, SUCCESS, packet.vin, PLAIN, NEVER_SENT)
+        made += build_packet(packet.start, REALTIME, SUCCESS, packet.vin, PLAIN, NEVER_SENT)
     return made
 
 

@@ -13,12 +13,11 @@ from typing import Any, Protocol
 from agent.core.editions import BY_START, EDITIONS
 from agent.core.errors import LocalProtocolError
 from agent.core.packet import COMMAND, PLAIN, VIN_SIZE, Packet
+from agent.core.terminal import CONTROL
 from agent.errors import ConfigError
 from agent.packetjson import packet_from_json
 
 LOGIN, REPORT = "login", "report"
-CONTROL_ID = 0x82
-KEY_EXCHANGE_ID = 0x0B
 RESENDS = 3  # a command that nobody answers goes out so often again; annex B
 CONTROL_RETRY_MS = 60_000  # a control command waits so long for its answer; annex B
 ANSWER_TIMEOUT_MS = 60_000  # the others: parameter 0B of a terminal left at its defaults
@@ -167,7 +166,7 @@ class OrderBook:
         return min(due, default=None)
 
     def _patience(self, order: Order) -> int:
-        return CONTROL_RETRY_MS if order.command == CONTROL_ID else self._timeout_ms
+        return CONTROL_RETRY_MS if order.command == CONTROL else self._timeout_ms
 
     def _schedule(self, vin: bytes, vehicle: _Vehicle, on: str, now: int) -> None:
         for number, line in enumerate(self._lines):

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.core.packet import COMMAND, ERROR, SUCCESS
+from agent.core.session import ACTIVATION_ANSWER
 from agent.errors import AgentError
 from bench.access import Access
 from bench.activation import Activations
 from bench.answers import (
     ACTIVATION,
-    ACTIVATION_ANSWER_ID,
     LOGIN,
     LOGOUT,
     PLATFORM_LOGIN,
@@ -210,7 +210,7 @@ class Platform:
     def _activate(self, arrival: Arrival) -> bytes:
         judged = (SUCCEEDED, NOTHING) if self._activations is None else self._activations.judge(arrival)
         self.counters.activated += judged[0] == SUCCEEDED
-        return dressed(self.policy, arrival, ACTIVATION_ANSWER_ID, COMMAND, bytes(judged))
+        return dressed(self.policy, arrival, ACTIVATION_ANSWER, COMMAND, bytes(judged))
 
     def _log_in(self, link: Link, vin: bytes) -> None:
         """Let a vehicle in: a link of its own from before is closed. A terminal's link carries one vehicle (annex B)."""

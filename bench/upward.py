@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from agent.core.dataunit import TIME_SIZE, DataUnit, encode_data_unit
 from agent.core.edition import Edition
 from agent.core.packet import BEIJING_S, COMMAND, PLAIN, SUCCESS, Packet, build_packet, time_bytes
+from agent.core.session import REALTIME, REISSUE
 
-LOGIN_ID, LOGOUT_ID = 0x05, 0x06
-REALTIME_ID, REISSUE_ID = 0x02, 0x03
+LOGIN_ID, LOGOUT_ID = 0x05, 0x06  # of a platform; 6.3.1
 LOGIN_RETRY_MS = 60_000  # from an unanswered login to the next; platform link
 LOGIN_TRIES = 3
 LOGIN_WAIT_MS = 1_800_000  # behind three logins in a row without success
@@ -189,7 +189,7 @@ class Upward:
         again = stored.id in self._again
         self.counters.repeats += again
         raw = packet.raw
-        if packet.command == REALTIME_ID and (
+        if packet.command == REALTIME and (
             again or stored.id in self._resting or wall_ms > stored.received_ms + self._late_ms
         ):
             raw = as_reissue(packet)
@@ -250,4 +250,4 @@ class Upward:
 
 def as_reissue(packet: Packet) -> bytes:
     """The same report under command 03."""
-    return build_packet(packet.start, REISSUE_ID, packet.response, packet.vin, packet.encryption, packet.unit)
+    return build_packet(packet.start, REISSUE, packet.response, packet.vin, packet.encryption, packet.unit)

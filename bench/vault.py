@@ -12,6 +12,7 @@ from agent.core.dataunit import DataUnit, encode_data_unit
 from agent.core.editions import BY_START
 from agent.core.errors import LocalProtocolError, RemoteProtocolError
 from agent.core.packet import COMMAND, PLAIN, SUCCESS, Packet, build_packet
+from agent.core.session import KEY_EXCHANGE
 from agent.crypto.keys import (
     ALGORITHMS,
     DATA_KEY_SIZE,
@@ -28,7 +29,7 @@ from agent.errors import ConfigError
 from agent.security import Security
 from agent.tomlfile import parse_toml
 from bench.arrival import Arrival
-from bench.orders import KEY_EXCHANGE_ID, LOGIN, Plan
+from bench.orders import LOGIN, Plan
 from bench.registry import Entry, Registry
 from bench.security import decrypt, encrypt, key_exchange
 
@@ -100,7 +101,7 @@ class Vault:
     def heard(self, arrival: Arrival) -> None:
         """From the good answer to a key exchange on the vehicle uses the new key."""
         packet = arrival.packet
-        if packet.command == KEY_EXCHANGE_ID and packet.response == SUCCESS and packet.vin in self._offered:
+        if packet.command == KEY_EXCHANGE and packet.response == SUCCESS and packet.vin in self._offered:
             self._exchanged[packet.vin] = self._offered.pop(packet.vin)
 
     def _data_keys(self, vin: bytes) -> list[DataKey | None]:
@@ -168,11 +169,11 @@ class KeyExchange:
     def packet(self, vin: bytes, start: bytes, wall_s: int) -> bytes:
         """Command 0B to one vehicle; LocalProtocolError where its edition has none."""
         edition = BY_START[start]
-        if KEY_EXCHANGE_ID not in edition.commands:
+        if KEY_EXCHANGE not in edition.commands:
             raise LocalProtocolError(f"edition {edition.name} has no key exchange")
         values = self.vault.offer(vin, self.kind, wall_s, self.fault)
-        unit = encode_data_unit(edition, KEY_EXCHANGE_ID, DataUnit(b"", values))
-        return build_packet(start, KEY_EXCHANGE_ID, COMMAND, vin, PLAIN, unit)
+        unit = encode_data_unit(edition, KEY_EXCHANGE, DataUnit(b"", values))
+        return build_packet(start, KEY_EXCHANGE, COMMAND, vin, PLAIN, unit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,19 @@ def test_the_time_to_the_next_login_is_the_editions_unless_configured(tmp_path, 
     assert parameters.session_settings().login_retry_ms == retry_ms
 
 
+def test_a_stored_way_back_leads_to_an_address_and_nothing_else(tmp_path):
+    stored = {"edition": "2016", "values": {"05": "c.net", "06": 1}, "previous": {"02": 99, "05": "b.net", "06": 1234}}
+
+    async def write(parameters, outbox):
+        await outbox.meta_set(KEY, json.dumps(stored))
+
+    async def back(parameters, outbox):
+        assert await parameters.restore()
+
+    run(loaded(make_config(tmp_path), write))
+    assert run(loaded(make_config(tmp_path), back)).from_platform == {0x04: 5, 0x05: b"b.net", 0x06: 1234}
+
+
 def test_the_defaults_are_those_of_the_session_and_of_the_reports(tmp_path):
     defaults = run(loaded(make_config(tmp_path))).defaults
     session, report = SessionSettings(), ReportSettings()

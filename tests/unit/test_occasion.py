@@ -232,6 +232,24 @@ def test_2025_a_fault_during_the_watch_is_reported_for_thirty_seconds():
     assert {drive.only[second] for second in range(1000, 1031)} == {None}
 
 
+def test_2025_a_fault_at_the_end_of_the_watch_is_reported_with_all_bodies():
+    drive = Drive(RULES_2025).run(45).run(3575, states=OFF).run(5, level=4, states=OFF)
+    assert {drive.only[second] for second in range(3615, 3620)} == {RULES_2025.watch_bodies}
+    assert {drive.only[second] for second in range(3620, 3625)} == {None}
+
+
+def test_a_report_of_the_grid_has_all_bodies_in_the_watch_too():
+    rules = ReportRules((3,), (30, 30, False), (30, 30, False), 100, 100, 30, ("alarms",), ())
+    drive = Drive(rules).run(10).run(200, states=OFF)
+    assert drive.reported == [*grid(0, 70), *range(80, 111)]
+    assert {second: drive.only[second] for second in (80, 81, 90, 109)} == {
+        80: None,
+        81: ("alarms",),
+        90: None,
+        109: ("alarms",),
+    }
+
+
 def test_2025_an_alarm_outlives_the_switch_off_until_it_clears():
     drive = Drive(RULES_2025).run(45).run(5, level=4).run(100, level=4, states=OFF).run(100, states=OFF)
     assert drive.live == [*grid(0, 44), *range(45, 150)]
@@ -293,6 +311,12 @@ def test_steps_of_the_wall_clock_do_not_reach_the_timers():
 def test_a_second_that_comes_twice_counts_like_any_other():
     steady = Steady(2000)
     assert [steady.advance(second, now) for second, now in [(100, 0), (100, 700), (99, 1400)]] == [0, 1000, 2000]
+
+
+def test_what_passed_in_a_step_of_the_clock_is_rounded_to_seconds():
+    steady = Steady(2000)
+    steps = [(100, 0), (9000, 1499), (100, 2999), (103, 3999), (104, 6999)]  # the last two are just no steps
+    assert [steady.advance(second, now) for second, now in steps] == [0, 1000, 3000, 6000, 7000]
 
 
 # -- against a slow model -----------------------------------------------------------------------------------------------

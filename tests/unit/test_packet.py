@@ -11,7 +11,18 @@ import pytest
 from agent.core.dataunit import decode_data_unit, encode_data_unit
 from agent.core.editions import EDITIONS
 from agent.core.errors import LocalProtocolError, RemoteProtocolError
-from agent.core.packet import MAX_DATA_UNIT, Packet, PacketReader, bcc, build_packet, epoch_of, time_bytes
+from agent.core.packet import (
+    ENCRYPTIONS,
+    MAX_DATA_UNIT,
+    RESPONSES,
+    STARTS,
+    Packet,
+    PacketReader,
+    bcc,
+    build_packet,
+    epoch_of,
+    time_bytes,
+)
 
 EDITION = EDITIONS["2016"]
 VIN = b"LGBTEST0000000017"
@@ -214,6 +225,12 @@ def test_impossible_times_are_refused_with_their_place(data: tuple[int, ...], re
     with pytest.raises(RemoteProtocolError) as caught:
         epoch_of(b"xyz" + bytes(data), 3)
     assert said(caught.value) == (reason, "6.4", 3, bytes(data))
+
+
+def test_the_reader_knows_the_marks_flags_and_codes_of_every_edition() -> None:
+    assert {name: edition.start for name, edition in EDITIONS.items()} == STARTS
+    assert set(RESPONSES) == {flag for edition in EDITIONS.values() for flag in edition.responses}
+    assert set(ENCRYPTIONS) == {code for edition in EDITIONS.values() for code in edition.encryptions}
 
 
 @pytest.mark.parametrize("noise", [b"#", b"$"])

@@ -310,6 +310,11 @@ def test_a_unit_for_a_key_of_another_kind_is_told_from_a_damaged_one(tmp_path):
         seal.unseal(*seal.seal(b"$$", 1, UNIT))
 
 
+def test_a_key_file_that_nothing_uses_yet_is_read_all_the_same(tmp_path):
+    with pytest.raises(ConfigError, match=r"security\.private_key"):
+        open_seal(Security(private_key="not-there.pem"), tmp_path, lambda: WALL_S)
+
+
 # -- keys that do not fit ----------------------------------------------------------------------------------------------
 
 

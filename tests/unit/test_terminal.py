@@ -28,7 +28,7 @@ VALUES = {
     0x0F: 0xFFFF,
     0x10: 2,
 }
-ALL = tuple(range(1, 7))
+ALL = tuple(range(1, 8))
 # Printed examples: a query, the values of its answer, an alarm.
 W8 = "232380FE4C4742544553543030303030303030313701000A19030E091A35030204051E"
 W9 = "232380014C4742544553543030303030303030313701001619030E091A360302000A04090565762E746573742E6199"
@@ -79,6 +79,12 @@ def test_unknown_ids_of_a_query_are_left_out_and_named():
     reply = terminal().respond(QUERY, unit("04 11 02 80 11"), False)
     assert ids(reply) == [2]
     assert reply.reason == "unknown parameters left out: 11 80"
+
+
+def test_what_the_terminal_has_no_value_for_is_left_out_like_an_unknown_id():
+    values = {number: value for number, value in VALUES.items() if number != 0x0A}
+    reply = terminal(values=values).respond(QUERY, unit("02 0A 02"), False)
+    assert (reply.flag, ids(reply), reply.reason) == (1, [2], "unknown parameters left out: 0A")
 
 
 @pytest.mark.parametrize("damaged", ["", "03 02 04", "01 02 09", "FF", "FE", "FF 02"])
@@ -214,6 +220,13 @@ def test_a_host_alone_counts_with_the_port_it_would_be_dialled_at():
     assert terminal(platforms=(b"b.net:1",)).respond(SET, unit("01 06 0001"), True).flag == ERROR
 
 
+@pytest.mark.parametrize("items", ["01 06 0000", "01 0F 0050", "03 0D 05 0E 62 2E 6E 65 74 0F 0000"])
+def test_a_place_without_host_or_port_is_no_place_rather_than_a_forbidden_one(items):
+    reply = terminal(platforms=(b":80", b"ev.test.a:0", b"b.net:0")).respond(SET, unit(items), True)
+    assert reply.flag == ERROR
+    assert reply.reason.endswith("a host and a port from 1 are needed")
+
+
 def test_the_present_platform_may_be_named_over_any_link():
     text = "03 04 09 05" + b"ev.test.a".hex() + "06 80C0"
     assert terminal().respond(SET, unit(text), False).flag == 1
@@ -268,14 +281,14 @@ def test_levels_and_texts_of_an_alarm(edition, text, flag):
     assert terminal(edition).respond(CONTROL, unit(text), False).flag == flag
 
 
-@pytest.mark.parametrize("number", [2, 3, 4, 5])
+@pytest.mark.parametrize("number", [2, 3, 4, 5, 7])
 def test_a_control_without_arguments(number):
     reply = terminal().respond(CONTROL, unit(f"{number:02X}"), False)
     assert (reply.flag, reply.action[:2]) == (1, ("control", number))
     assert terminal().respond(CONTROL, unit(f"{number:02X} 00"), False).flag == ERROR
 
 
-@pytest.mark.parametrize("number", [0, 7, 8, 0x7F, 0x80, 0xFE, 0xFF])
+@pytest.mark.parametrize("number", [0, 8, 0x7F, 0x80, 0xFE, 0xFF])
 def test_what_no_terminal_does_is_refused(number):
     reply = terminal().respond(CONTROL, unit(f"{number:02X}"), True)
     assert (reply.flag, reply.action) == (ERROR, ())
