@@ -26,7 +26,7 @@ from agent.core.terminal import CONTROL, ERROR
 from agent.errors import AgentError
 from agent.upgrade import MANIFEST, SIGNATURE, UpgradeError, beside, read_manifest, version_key
 from agent.upgrade_fetch import shown
-from agent.upgrade_key import KeyFileError, load_public_key
+from agent.upgrade_key import UpgradeKeyError, load_public_key
 from bench.commands import sign_upgrade
 
 PACKAGE = b"the new firmware" * 1000
@@ -565,5 +565,5 @@ def test_a_configuration_of_upgrades_is_checked(tmp_path, capsys):
 def test_a_maker_key_that_never_ends_or_never_comes_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
-        with pytest.raises(KeyFileError, match=r"no regular file|is a folder"):
+        with pytest.raises(UpgradeKeyError, match=r"no regular file|is a folder"):
             load_public_key(path)
