@@ -12,11 +12,11 @@ from bench.answers import POLICIES
 
 
 @asynccontextmanager
-async def two(folder, policy=POLICIES["each"]):
+async def two(folder, public_policy=POLICIES["each"], **more):
     """(clock, the terminal's platform, the public one, configuration)."""
     clock = Clock(SPEED)
-    async with place(folder / "own", clock) as own, place(folder / "public", clock, policy=policy) as public:
-        options = {"public_host": "127.0.0.1", "public_port": public.port}
+    async with place(folder / "own", clock) as own, place(folder / "public", clock, policy=public_policy) as public:
+        options = {"public_host": "127.0.0.1", "public_port": public.port, **more}
         yield clock, own, public, configured(folder, own.port, platform=options)
 
 
@@ -85,6 +85,23 @@ def test_a_public_platform_that_dies_and_comes_back_gets_no_late_reports(tmp_pat
             assert public.seconds("reissue") == []
             assert (len(own.seconds("realtime")), own.seconds("reissue")) == (7, [])
             assert side.uplink.counters.links_lost == 0
+
+    played(scene)
+
+
+def test_what_waits_too_long_for_a_slow_public_platform_is_never_sent_there(tmp_path):
+    async def scene():
+        slow = replace(POLICIES["each"], late_s=40)
+        async with two(tmp_path, slow, policy="each") as (clock, own, public, config), process(config, clock) as side:
+            await side.logged_in()
+            await own.ask("control 7")
+            await monitored(side)
+            await live(side, own, 6)  # while the first waits for its answer, the others pile up behind it
+            second = side.side.monitoring.uplink
+            await side.until(lambda: second.sending.counters.proven >= 1 and second.sending.idle())
+            assert public.seconds("reissue") == []
+            assert len(public.seconds("realtime")) < 6
+            assert (len(own.seconds("realtime")), own.seconds("reissue")) == (6, [])
 
     played(scene)
 
