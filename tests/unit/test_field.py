@@ -152,7 +152,7 @@ def test_blob_has_its_length_before_it() -> None:
 def test_a_layout_names_what_is_missing() -> None:
     layout = Layout("engine", (SPEED, PROBE))
     assert layout.encode({"speed": 1, "probe": 2, "more": 3}) == b"\x00\x01\x02"
-    with pytest.raises(LocalProtocolError, match="^engine: field probe is missing$"):
+    with pytest.raises(LocalProtocolError, match=r"^engine: field probe is missing$"):
         layout.encode({"speed": 1})
 
 
