@@ -91,6 +91,18 @@ def test_a_port_without_tls_says_so():
         asyncio.run(main())
 
 
+def test_a_platform_that_waits_for_packets_where_tls_begins_is_hinted_at():
+    async def main():
+        server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+        try:
+            await open_tcp("127.0.0.1", server.sockets[0].getsockname()[1], 0.1, tls_context(None))
+        finally:
+            server.close()
+
+    with pytest.raises(LinkError, match=r"no answer within 0\.1 s; a platform that speaks no TLS is silent too"):
+        asyncio.run(main())
+
+
 def test_the_authorities_of_a_configuration_have_to_be_there(tmp_path):
     with pytest.raises(OSError, match="No such file"):
         tls_context(str(tmp_path / "none.pem"))
