@@ -93,11 +93,19 @@ def test_a_port_without_tls_says_so():
 
 def test_a_platform_that_waits_for_packets_where_tls_begins_is_hinted_at():
     async def main():
-        server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+        gone = asyncio.Event()
+
+        async def listen(reader, writer):
+            await reader.read()  # up to the end of the link
+            writer.close()
+            gone.set()
+
+        server = await asyncio.start_server(listen, "127.0.0.1", 0)
         try:
             await open_tcp("127.0.0.1", server.sockets[0].getsockname()[1], 0.1, tls_context(None))
         finally:
             server.close()
+            await gone.wait()
 
     with pytest.raises(LinkError, match=r"no answer within 0\.1 s; a platform that speaks no TLS is silent too"):
         asyncio.run(main())
