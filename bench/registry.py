@@ -79,7 +79,8 @@ def read_registry(path: str | Path) -> Registry:
     try:
         lines = Path(path).read_text(encoding="utf-8").split("\n")
     except (OSError, ValueError) as error:
-        raise ConfigError(str(path), [f"cannot be read: {error}"]) from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(str(path), [f"cannot be read: {reason}"]) from error
     entries, faults = [], []
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -73,6 +73,26 @@ def test_a_port_without_tls_says_so():
         asyncio.run(main())
 
 
+def test_a_platform_that_waits_for_packets_where_tls_begins_is_hinted_at():
+    async def main():
+        gone = asyncio.Event()
+
+        async def listen(reader, writer):
+            await reader.read()  # up to the end of the link
+            writer.close()
+            gone.set()
+
+        server = await asyncio.start_server(listen, "127.0.0.1", 0)
+        try:
+            await open_tcp("127.0.0.1", server.sockets[0].getsockname()[1], 0.1, tls_context(None))
+        finally:
+            server.close()
+            await gone.wait()
+
+    with pytest.raises(LinkError, match=r"no answer within 0\.1 s; a platform that speaks no TLS is silent too"):
+        asyncio.run(main())
+
+
 def test_the_authorities_of_a_configuration_have_to_be_there(tmp_path):
     with pytest.raises(OSError, match="No such file"):
         tls_context(str(tmp_path / "none.pem"))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.packet import COMMAND, build_packet, time_bytes
+from agent.core.packet import COMMAND, PLAIN, build_packet, time_bytes
 from bench.arrival import inspect
 from bench.delivery import Delivery, verdict
 from bench.received import Received
@@ -21,17 +21,25 @@ GEAR = 15  # its place in the vehicle body, whose other fields may be FF
 SIZES = {b"##": 20, b"$$": 18}  # of the vehicle body
 
 
+class Backwards:
+    """A cipher of the test's own."""
+
+    def open(self, vin: bytes, encryption: int, unit: bytes) -> bytes:
+        return unit[::-1]
+
+
 class Platform:
     """What arrived, each packet at the moment of its collection."""
 
     def __init__(self, path: Path, start: bytes) -> None:
-        self.path, self.start = path, start
+        self.path, self.start, self.encryption = path, start, PLAIN
         self._received = Received(path)
 
     def packet(self, second: int, command: int, body: bytes = b"") -> None:
         unit = b"" if command == HEARTBEAT else time_bytes(FIRST + second) + body
-        raw = build_packet(self.start, command, COMMAND, VIN.encode(), 1, unit)
-        arrival = inspect(raw, 1, (FIRST + second) * 1000, 0)
+        unit = unit if self.encryption == PLAIN else unit[::-1]
+        raw = build_packet(self.start, command, COMMAND, VIN.encode(), self.encryption, unit)
+        arrival = inspect(raw, 1, (FIRST + second) * 1000, 0, Backwards())
         assert arrival.fault is None
         self._received.add([(arrival, None)])
 
@@ -57,7 +65,9 @@ def new(tmp_path: Path) -> Platform:
     return Platform(tmp_path / "received.sqlite", b"$$")
 
 
-def test_three_minutes_of_reports_that_say_off_may_be_followed_by_silence(old: Platform) -> None:
+@pytest.mark.parametrize("encryption", [PLAIN, 3])
+def test_three_minutes_of_reports_that_say_off_may_be_followed_by_silence(old: Platform, encryption: int) -> None:
+    old.encryption = encryption
     old.reports(range(0, 60, 10), STARTED)
     old.reports(range(60, 240, 10), OFF)
     old.reports(range(3600, 3660, 10), STARTED)
