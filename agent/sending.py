@@ -22,8 +22,6 @@ from agent.remarks import Remarks
 
 log = logging.getLogger(__name__)
 
-log = logging.getLogger(__name__)
-
 CHUNK = 100  # rows read from the outbox at once
 TURN_S = 0.01  # real time after which sending lets others have their turn: a signature of SM2 alone takes so long
 UNSENDABLE = 0x02  # as which a row is refused that fits no packet; the platform never saw it

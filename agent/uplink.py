@@ -277,9 +277,8 @@ class Uplink:
         elif kind == "command":
             self.counters.commands += 1
             await self._commanded(event[1], event[2], link, now)
-            await asyncio.sleep(
-                0
-            )  # one read may hold thousands, and a key costs 10 ms: buses and clock have their turn
+            # One read may hold thousands of commands, and a key costs 10 ms: buses and clock have their turn.
+            await asyncio.sleep(0)
         elif kind == "activated":
             log.warning("this terminal is activated")
             await self._answering.activated()
