@@ -10,6 +10,7 @@ import os
 import unicodedata
 from collections import deque
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -170,7 +171,7 @@ class Commanded:
 
     def _program_fault(self, number: int, values: dict[str, Any]) -> str:
         argv = getattr(self._control, PROGRAMS[number])
-        if not os.access(argv[0], os.X_OK):
+        if not (Path(argv[0]).is_file() and os.access(argv[0], os.X_OK)):
             return f"the program of control {number:02X} cannot be run: {argv[0]}"
         if self._busy(number):
             return f"the program of control {number:02X} is still running"

@@ -247,11 +247,11 @@ def read_question(text: str) -> Line:
     verb, *words = text.split() or [""]
     try:
         if verb == "query" and words:
-            given: dict[str, Any] = {"command": "parameter_query", "ids": [int(word, 0) for word in words]}
+            given: dict[str, Any] = {"command": "parameter_query", "ids": [_id(word) for word in words]}
         elif verb == "set" and words:
             given = {"command": "parameter_set", "parameters": [part for word in words for part in _parameters(word)]}
         elif verb == "control" and words:
-            given = {"command": "control", **_control(int(words[0], 0), words[1:])}
+            given = {"command": "control", **_control(_id(words[0]), words[1:])}
         else:
             raise ValueError("query ID..., set ID=VALUE... or control ID [TEXT] is needed")
         line = Line(given)
@@ -261,17 +261,24 @@ def read_question(text: str) -> Line:
     return line
 
 
+def _id(word: str) -> int:
+    try:
+        return int(word, 0)
+    except ValueError:
+        raise ValueError(f"{word[:20]!r}: a number is needed, 10 or 0x0A") from None
+
+
 def _parameters(word: str) -> list[dict[str, Any]]:
     number, equals, value = word.partition("=")
     if not equals:
         raise ValueError(f"{word!r}: ID=VALUE is needed")
-    own = int(number, 0)
+    own = _id(number)
     if own in _LENGTHS:
         return [{"id": _LENGTHS[own], "value": len(value)}, {"id": own, "value": value}]
-    return [{"id": own, "value": int(value, 0) if value.isdigit() or value.startswith("0x") else value}]
+    return [{"id": own, "value": _id(value) if value.isdigit() or value.startswith("0x") else value}]
 
 
 def _control(number: int, words: list[str]) -> dict[str, Any]:
     if number == 6 and words:  # alarm: a level, then text
-        return {"control": number, "level": int(words[0], 0), "text": " ".join(words[1:])}
+        return {"control": number, "level": _id(words[0]), "text": " ".join(words[1:])}
     return {"control": number, "arguments": " ".join(words)}

@@ -156,10 +156,11 @@ def test_any_text_becomes_one_line_that_is_no_option(data):
 
 
 def test_a_missing_program_is_refused_before_anything_is_promised(tmp_path):
-    config = make_config(tmp_path, reset=[str(tmp_path / "missing")])
-    (answer,), _, _ = order(config, (CONTROL, unit("03")))
-    assert answer.flag == ERROR
-    assert "cannot be run" in answer.reason
+    for path in (tmp_path / "missing", tmp_path):  # a folder is "executable"
+        config = make_config(tmp_path, reset=[str(path)])
+        (answer,), _, _ = order(config, (CONTROL, unit("03")))
+        assert answer.flag == ERROR
+        assert "cannot be run" in answer.reason
 
 
 @pytest.mark.parametrize(("rest", "said"), [("exit 1", "exit status 1"), ("sleep 300", "killed after 1 s")])

@@ -1,6 +1,8 @@
 """Upgrades from a real server: handed on when maker, signature, hardware, version and content are right, and else never."""
 
 import asyncio
+import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -22,10 +24,11 @@ from hypothesis import strategies as st
 from security_parts import needs_openssl, openssl
 
 from agent.cli import main as tbox
+from agent.clock import Clock
 from agent.core.terminal import CONTROL, ERROR
 from agent.errors import AgentError
 from agent.upgrade import MANIFEST, SIGNATURE, UpgradeError, beside, read_manifest, version_key
-from agent.upgrade_fetch import shown
+from agent.upgrade_fetch import Limits, fetch, shown
 from agent.upgrade_key import UpgradeKeyError, load_public_key
 from bench.commands import sign_upgrade
 
@@ -518,6 +521,7 @@ def test_any_two_versions_compare(left, right):
 def test_urls():
     assert beside("https://a/b.bin?x=1", ".sig") == "https://a/b.bin.sig?x=1"
     assert shown("ftp://user:secret@host/x@y") == "'ftp://host/x@y'"
+    assert shown("https://host/x?token=secret") == "'https://host/x?...'"
     assert len(shown("https://a/" + "b" * 5000)) < 210
 
 
@@ -567,3 +571,85 @@ def test_a_maker_key_that_never_ends_or_never_comes_is_refused(tmp_path):
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
         with pytest.raises(UpgradeKeyError, match=r"no regular file|is a folder"):
             load_public_key(path)
+
+
+@pytest.mark.parametrize(
+    ("user", "sent"), [("user:se%20cret", b"user:se cret"), ("user", b"user:"), ("u:s@c", b"u:s@c")]
+)
+def test_user_and_password_of_the_url_are_sent_and_not_told(tmp_path, maker, shelf, caplog, user, sent):
+    """A redirect to another place does not take them along."""
+    sign(maker, shelf)
+    heard = []
+
+    def found(path):
+        content = shelf.files[path]
+
+        def give(handler):
+            heard.append((handler.path, handler.headers["Authorization"]))
+            if handler.path.startswith("/fw.bin?"):
+                handler.send_response(302)
+                handler.send_header("Location", shelf.url.replace("127.0.0.1", "localhost") + "/fw.bin")
+                handler.send_header("Content-Length", "0")
+                handler.end_headers()
+                return
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(content)))
+            handler.end_headers()
+            handler.wfile.write(content)
+
+        return give
+
+    shelf.files = {path: found(path) for path in shelf.files}
+    config, _ = upgrade_config(tmp_path, maker)
+    upgrade(config, arguments(shelf.url.replace("//", f"//{user}@") + "/fw.bin?token=tok3n"))
+    assert (tmp_path / "installed").read_bytes() == PACKAGE
+    basic = "Basic " + base64.b64encode(sent).decode()
+    assert [given for _, given in heard] == [basic, basic, basic, None]
+    for secret in ("se%20cret", "se cret", "u:s@c", "s@c", "tok3n", basic):
+        assert secret not in caplog.text
+
+
+def test_a_password_is_not_told_by_the_librarys_errors(tmp_path, maker, shelf, caplog):
+    sign(maker, shelf)
+    config, _ = upgrade_config(tmp_path, maker)
+    for place in ("127.0.0.1", "127.0.0.1:x", "[::1"):
+        upgrade(config, arguments(f"http://user:s3cret@{place}/fw.bin"))
+    assert "upgrade" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+def test_what_a_server_says_is_one_plain_line_of_the_log(tmp_path, maker, shelf, caplog):
+    sign(maker, shelf)
+    shelf.files[f"/fw.bin{MANIFEST}"] = lambda handler: handler.wfile.write(
+        b"HTTP/1.1 404 \x1b[31m" + b"a" * 5000 + b"\r\n\r\n"
+    )
+    config, _ = upgrade_config(tmp_path, maker)
+    upgrade(config, arguments(shelf.url + "/fw.bin"))
+    assert "\x1b" not in caplog.text
+    assert "a" * 300 not in caplog.text
+
+
+def test_a_server_that_never_comes_to_the_point_is_left_alone_in_the_end(tmp_path):
+    """100 (Continue) again and again keeps the library in a loop of its own."""
+    ended = threading.Event()
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+        ended.set()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    clock = Clock()
+    url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+    with pytest.raises(OSError, match="not there in time"):
+        asyncio.run(fetch(url, tmp_path / "file", Limits(1000, clock.now() + 300), clock))
+    assert ended.wait(20)
+    thread.join()
+    server.close()
+    assert not [
+        left for left in threading.enumerate() if left.name == "upgrade" and not left.join(20) and left.is_alive()
+    ]

@@ -156,7 +156,7 @@ def test_questions_are_the_bytes_of_the_tables(text: str, command: int, unit: st
     [
         ("", "query ID..., set ID=VALUE... or control ID"),
         ("query", "query ID"),
-        ("query x", "invalid literal"),
+        ("query x", "a number is needed"),
         ("set 2", "ID=VALUE is needed"),
         ("set 2=900", "1 to 600"),
         ("set 99=1", "no layout"),
@@ -185,3 +185,9 @@ def test_every_fault_of_a_script_is_named_with_its_line() -> None:
         read_lines("script", texts)
     lines = {int(fault.split(":")[0].removeprefix("line ")) for fault in caught.value.faults}
     assert lines == {1, 4, 5, 6, 7, 8, 9}
+
+
+@pytest.mark.parametrize("text", ["query 01", "set 02=5", "control x", "control 6 08"])
+def test_a_question_with_a_number_that_is_none_says_how_numbers_are_written(text):
+    with pytest.raises(ConfigError, match="a number is needed, 10 or 0x0A"):
+        read_question(text)
