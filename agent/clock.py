@@ -29,8 +29,8 @@ class Clock:
     """Monotonic and wall time, scaled by `speed` (0.1 to 1000, exact: an int, a Fraction, or a decimal).
 
     `epoch` is T in real Unix seconds; None takes the moment of construction, which is right for a process that runs
-    alone and wrong for one that is restarted. Raises ConfigError for a speed outside its range and an epoch that is no number. The three functions
-    that touch the world can be replaced, so that no test has to sleep.
+    alone and wrong for one that is restarted. Raises ConfigError for a speed outside its range and for an epoch that is no
+    number. The three functions that touch the world can be replaced, so that no test has to sleep.
     """
 
     def __init__(

@@ -149,5 +149,5 @@ def test_a_speed_out_of_range_is_refused_with_the_range(speed: float) -> None:
 
 @pytest.mark.parametrize("epoch", [float("nan"), float("inf"), float("-inf")])
 def test_an_epoch_that_is_no_time_is_refused(epoch: float) -> None:
-    with pytest.raises(ConfigError, match="--epoch: .* is no Unix time"):
+    with pytest.raises(ConfigError, match=r"--epoch: .* is no Unix time"):
         Clock(1, epoch)
