@@ -12,6 +12,7 @@ Three counts, all integers:
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
@@ -28,8 +29,8 @@ class Clock:
     """Monotonic and wall time, scaled by `speed` (0.1 to 1000, exact: an int, a Fraction, or a decimal).
 
     `epoch` is T in real Unix seconds; None takes the moment of construction, which is right for a process that runs
-    alone and wrong for one that is restarted. Raises ConfigError for a speed outside its range. The three functions
-    that touch the world can be replaced, so that no test has to sleep.
+    alone and wrong for one that is restarted. Raises ConfigError for a speed outside its range and for an epoch that is no
+    number. The three functions that touch the world can be replaced, so that no test has to sleep.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class Clock:
             exact = Fraction(0)
         if not SLOWEST <= exact <= FASTEST:
             raise ConfigError("--speed", [f"{speed} is not in {float(SLOWEST)}..{int(FASTEST)}"])
+        if epoch is not None and not math.isfinite(epoch):
+            raise ConfigError("--epoch", [f"{epoch} is no Unix time in seconds"])
         self.speed = exact
         #: the frame's mark: a C function, because it is called once a frame
         self.stamp = monotonic_ns

@@ -145,3 +145,9 @@ def test_sleeping_to_absolute_targets_does_not_drift() -> None:
 def test_a_speed_out_of_range_is_refused_with_the_range(speed: float) -> None:
     with pytest.raises(ConfigError, match=r"0\.1\.\.1000"):
         Clock(speed)
+
+
+@pytest.mark.parametrize("epoch", [float("nan"), float("inf"), float("-inf")])
+def test_an_epoch_that_is_no_time_is_refused(epoch: float) -> None:
+    with pytest.raises(ConfigError, match=r"--epoch: .* is no Unix time"):
+        Clock(1, epoch)
