@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The machines that run this are shared and slow in turns: a property fails by what it finds, not by how long it took.
 settings.register_profile("tbox", deadline=None)
 settings.load_profile("tbox")
+settings.register_profile("few", settings.get_profile("tbox"), max_examples=10)  # coverage needs no more
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@
 
 from agent.core.dataunit import decode_data_unit
 from agent.core.errors import RemoteProtocolError
-from agent.core.field import Field
 from agent.core.hostname import is_host_name
 from agent.core.packet import ERROR, SUCCESS
 from agent.core.parameters import ALARM_CONTROL, UnknownParameterError
@@ -148,8 +147,6 @@ class Terminal:
         row = self.edition.parameters[number]
         if isinstance(row, int):
             return "" if is_host_name(value) else "parameter %02X: %r is no host name" % (number, bytes(value)[:64])
-        if not isinstance(row, Field):
-            return ""
         if not row.lo <= value <= row.hi:
             return "parameter %02X: %d is not in %d..%d" % (number, value, row.lo, row.hi)
         lengthless = [own for own, length in self.edition.parameters.items() if length == number and own not in changes]

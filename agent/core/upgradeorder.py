@@ -35,9 +35,8 @@ def read_upgrade(arguments: bytes) -> "dict[str, Any]":
         _read(bytes(arguments), 0, order, {}, found)
     if not found:
         raise UpgradeOrderError("the arguments of the upgrade are not ten fields joined with ';', one of them a URL")
-    for other in found[1:]:
-        if other != found[0]:
-            raise UpgradeOrderError("the arguments of the upgrade can be read in two ways")
+    if len(found) > 1:  # no two are the same: they differ in which binary field is there
+        raise UpgradeOrderError("the arguments of the upgrade can be read in two ways")
     fault = _fault(found[0])
     if fault:
         raise UpgradeOrderError(fault)

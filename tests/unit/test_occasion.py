@@ -279,6 +279,20 @@ def test_bodies_that_are_left_out(rules, states, without):
     assert Drive(rules).sample(0, states).without == without
 
 
+def test_a_clock_that_was_set_back_begins_the_grids_anew():
+    drive = Drive(settings=ReportSettings(10_000, 1000, 4000)).run(13)
+    assert (drive.reported, drive.stored) == ([0, 10], [0, 4, 8, 12])
+    drive.occasion.restart_grid()
+    drive.second = 3  # from here on by the new clock
+    drive.run(12)
+    assert (drive.reported[2:], drive.stored[4:]) == ([3, 13], [3, 7, 11])
+
+
+def test_the_view_picks_all_bodies_of_a_sample_that_leaves_none_out():
+    bodies = [(1, {}), (7, {}), (4, {})]
+    assert View(EDITIONS["2016"]).pick(bodies, Drive().sample(0, NOBODY_KNOWS)) == bodies
+
+
 def test_the_view_reads_words_and_picks_bodies():
     view = View(EDITIONS["2016"])
     vehicle = {"vehicle_state": 2, "charging_state": 1, "run_mode": 0xFF}

@@ -80,6 +80,13 @@ def test_a_time_that_several_rows_shared_names_the_last_one_left():
     assert (len(rows), rows.rows()) == (1, {5})
 
 
+def test_an_answer_without_a_time_skips_rows_of_other_commands():
+    rows = delivery()
+    rows.sent(1, REISSUE, 50, 100, 0)
+    rows.sent(2, REALTIME, 60, 200, 0)
+    assert rows.answered(REALTIME, None, False, 1) == (2, "retry")
+
+
 def test_an_answer_to_another_command_belongs_to_no_row():
     rows = delivery()
     rows.sent(1, REISSUE, 50, 100, 0)

@@ -121,7 +121,7 @@ def test_two_answers_to_one_login_are_one_failure(session):
     ]
 
 
-@pytest.mark.parametrize("ends", ["the long wait", "a login"])
+@pytest.mark.parametrize("ends", ["the long wait", "a login", "another platform"])
 def test_failed_logins_count_anew_after(session, ends):
     session.connected(now=0, wall_s=AT, serial=1)
     tries = LOGIN_TRIES if ends == "the long wait" else LOGIN_TRIES - 1
@@ -130,6 +130,8 @@ def test_failed_logins_count_anew_after(session, ends):
     if ends == "a login":
         assert session.receive(LOGIN_OK, now=130_000, wall_s=AT) == [("logged_in",)]
     session.lost()
+    if ends == "another platform":
+        session.forget_failures()
     session.connected(now=2_000_000, wall_s=AT, serial=9)
     assert session.handle_timeout(now=2_060_000, wall_s=AT, serial=10) == [("login_failed", None, 1)]
 
