@@ -19,9 +19,9 @@ from agent.core.signals import LatestFrames
 from agent.errors import AgentError, ConfigError
 from agent.mapping.plan import unseen
 from agent.outbox_thread import OutboxThread
-from agent.platformside import PlatformSide
+from agent.platform.side import PlatformSide
+from agent.platform.uplink import Uplink
 from agent.signalmap import CompiledMapping, load_mapping
-from agent.uplink import Uplink
 
 log = logging.getLogger(__name__)
 

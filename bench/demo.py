@@ -136,7 +136,7 @@ class Demo:
         path = self.settings.folder / ("car.log" if "car" in self._processes else "agent.log")
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
         told = (line.partition(" WARNING ")[2].partition(": ") for line in lines)
-        return list(dict.fromkeys(text for area, _, text in told if area and area != "agent.uplink"))
+        return list(dict.fromkeys(text for area, _, text in told if area and area != "agent.platform.uplink"))
 
     def elapsed_s(self) -> float:
         """Scaled seconds since the start."""

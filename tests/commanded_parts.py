@@ -9,12 +9,12 @@ import msgspec
 from outbox_rows import Wall
 
 from agent.clock import Clock
-from agent.commanded import Commanded
 from agent.config import Can, Config, Platform, Vehicle
 from agent.control import Control
 from agent.core.editions import EDITIONS
 from agent.outbox_thread import OutboxThread
-from agent.parameters import Parameters
+from agent.platform.commanded import Commanded
+from agent.platform.parameters import Parameters
 
 TIME = bytes((0x19, 0x03, 0x0E, 0x09, 0x1A, 0x35))
 WALL_S = 1_741_915_613

@@ -17,7 +17,7 @@ from agent.core.errors import RemoteProtocolError
 from agent.core.packet import COMMAND, Packet, PacketReader, build_packet
 from agent.core.session import REALTIME, REISSUE, Session
 from agent.core.terminal import Permissions, Terminal
-from agent.parameters import Parameters
+from agent.platform.parameters import Parameters
 from bench.access import Access, Guest
 from bench.answers import POLICIES, Policy, answer
 from bench.arrival import Arrival, Checker, Opener, inspect

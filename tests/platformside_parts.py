@@ -17,7 +17,7 @@ from agent.core.editions import EDITIONS
 from agent.core.packet import time_bytes
 from agent.outbox import NewRow
 from agent.outbox_thread import OutboxThread
-from agent.platformside import PlatformSide
+from agent.platform.side import PlatformSide
 from agent.security import Security
 
 SPEED = 200

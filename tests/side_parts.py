@@ -21,7 +21,7 @@ from agent.core.editions import EDITIONS
 from agent.core.packet import Packet
 from agent.outbox import NewRow
 from agent.outbox_thread import OutboxThread
-from agent.platformside import PlatformSide
+from agent.platform.side import PlatformSide
 from agent.security import Security
 from bench.answers import POLICIES, Policy
 from bench.commander import Commander

@@ -95,10 +95,10 @@ def _key_faults(config: "Config") -> list[str]:
     """Keys and certificates that cannot be used."""
     from ssl import SSLError
 
+    from agent.crypto.maker import load_public_key
     from agent.errors import AgentError, ConfigError
     from agent.links.tcp import tls_context
     from agent.seal import open_seal
-    from agent.upgrade_key import load_public_key
 
     faults = []
     try:

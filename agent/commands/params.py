@@ -9,7 +9,7 @@ from agent.commands import print_json
 
 if TYPE_CHECKING:
     from agent.config import Config
-    from agent.parameters import Parameters
+    from agent.platform.parameters import Parameters
 
 NAME = "params"
 HELP = "show the parameters: default, configured, set by the platform, in force"
@@ -76,7 +76,7 @@ def stored_parameters(config: "Config") -> "Parameters":
     """The parameters as an agent with this configuration would have them now; OutboxError if its outbox cannot be read."""
     from agent import outbox_ledger
     from agent.core.editions import EDITIONS
-    from agent.parameters import KEY, Parameters
+    from agent.platform.parameters import KEY, Parameters
 
     path = config.path(config.outbox.path)
     stored = None

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sign; 2 when a version or the maker cannot stand in a manifest, or the key cannot be used."""
-    from agent.upgrade import MANIFEST, SIGNATURE, UpgradeError, read_manifest
+    from agent.platform.upgrade import MANIFEST, SIGNATURE, UpgradeError, read_manifest
 
     data = args.file.read_bytes()
     manifest = json.dumps(
@@ -86,15 +86,15 @@ def _make_key(path: Path, kind: str) -> None:
 
 
 def _signer(path: Path) -> Callable[[bytes], bytes]:
-    """What makes signatures as `agent.upgrade_key` reads them."""
+    """What makes signatures as `agent.crypto.maker` reads them."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     from agent.crypto.keys import KeyFileError, read_private_key
+    from agent.crypto.maker import SM2_ID
     from agent.crypto.sm2 import Sm2PrivateKey
-    from agent.upgrade_key import SM2_ID
 
     try:
         loaded = load_pem_private_key(path.read_bytes(), None)

@@ -10,10 +10,10 @@ from platformside_parts import Terminal, config_for, nothing_changed, units
 from security_parts import DATA_KEY, a_key, write_keys
 
 from agent.clock import Clock
-from agent.commanded import MOST_STARTS
 from agent.core.dataunit import DataUnit, encode_data_unit
 from agent.core.editions import EDITIONS
 from agent.core.packet import COMMAND, PLAIN, SUCCESS, Packet, PacketReader, build_packet, time_bytes
+from agent.platform.commanded import MOST_STARTS
 from agent.remarks import MOST
 
 VIN = b"LGBTEST0000000017"

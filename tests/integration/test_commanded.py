@@ -9,10 +9,10 @@ from commanded_parts import TIME, WALL_S, commanded, make_config, recorder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.commanded import plain_text
 from agent.core.terminal import CONTROL, ERROR, QUERY, SET
 from agent.errors import ConfigError
-from agent.parameters import Endpoint
+from agent.platform.commanded import plain_text
+from agent.platform.parameters import Endpoint
 
 
 def unit(text):

@@ -18,7 +18,7 @@ from agent.config import Report
 from agent.core.editions import EDITIONS
 from agent.core.occasion import ReportSettings
 from agent.core.session import SessionSettings
-from agent.parameters import KEY, Endpoint, Parameters
+from agent.platform.parameters import KEY, Endpoint, Parameters
 
 E2016, E2025 = EDITIONS["2016"], EDITIONS["2025"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commanded_parts import recorder
 
-from agent.programs import MOST_OUTPUT, run
+from agent.platform.programs import MOST_OUTPUT, run
 
 
 def run_program(argv, given=None, timeout_s=30):

@@ -26,10 +26,10 @@ from security_parts import needs_openssl, openssl
 from agent.cli import main as tbox
 from agent.clock import Clock
 from agent.core.terminal import CONTROL, ERROR
+from agent.crypto.maker import UpgradeKeyError, load_public_key
 from agent.errors import AgentError
-from agent.upgrade import MANIFEST, SIGNATURE, UpgradeError, beside, read_manifest, version_key
-from agent.upgrade_fetch import Limits, fetch, shown
-from agent.upgrade_key import UpgradeKeyError, load_public_key
+from agent.platform.upgrade import MANIFEST, SIGNATURE, UpgradeError, beside, read_manifest, version_key
+from agent.platform.upgrade_fetch import Limits, fetch, shown
 from bench.commands import sign_upgrade
 
 PACKAGE = b"the new firmware" * 1000

@@ -18,7 +18,7 @@ from agent.links.tcp import open_tcp
 from agent.outbox import NewRow
 from agent.outbox_ledger import read_stats
 from agent.outbox_thread import OutboxThread
-from agent.uplink import Uplink, UplinkSettings
+from agent.platform.uplink import Uplink, UplinkSettings
 from bench.answers import POLICIES
 from bench.delivery import verdict
 from bench.platform import Platform

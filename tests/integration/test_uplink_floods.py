@@ -12,8 +12,8 @@ from agent.core.packet import COMMAND, PLAIN, SUCCESS, build_packet
 from agent.core.session import Session, SessionSettings
 from agent.links.tcp import open_tcp
 from agent.outbox_thread import OutboxThread
+from agent.platform.uplink import Uplink, UplinkSettings
 from agent.remarks import MOST
-from agent.uplink import Uplink, UplinkSettings
 
 VIN = b"LTBXTEST100000001"
 TIME = bytes((25, 3, 14, 9, 26, 53))
@@ -91,7 +91,7 @@ def test_a_flood_of_packets_is_counted_and_logged_ten_times_a_minute(tmp_path, c
         heard = uplink.sending.counters.error_answers + uplink.counters.ignored
         return heard >= 1000
 
-    with caplog.at_level("INFO", "agent.uplink"):
+    with caplog.at_level("INFO", "agent.platform.uplink"):
         asyncio.run(against(serve, tmp_path, all_heard))
     about_them = [text for text in caplog.messages if "platform" in text or "answered" in text]
     assert len(about_them) <= MOST + 1

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent.answering import TRIES, Answering
 from agent.core.edition2025 import EDITION
 from agent.core.packet import COMMAND, PLAIN, SUCCESS, Packet, PacketReader, build_packet, time_bytes
 from agent.core.session import Session, SessionSettings
+from agent.platform.answering import TRIES, Answering
 
 VIN = b"LGBTEST0000000017"
 AT = 1_767_827_170

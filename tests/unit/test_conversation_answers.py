@@ -6,14 +6,14 @@ import pytest
 from commanded_parts import make_config, store
 from conversation_parts import ENGINES, SETTLE_MS, VIN_BYTES, WALL_S, Keys, Talk, cut
 
-from agent.answering import TRIES, Answering
 from agent.clock import Clock
-from agent.commanded import Commanded
 from agent.core.dataunit import DataUnit, encode_data_unit
 from agent.core.editions import EDITIONS
 from agent.core.packet import COMMAND, PLAIN, SUCCESS, Packet, build_packet, time_bytes
-from agent.orders import Orders
-from agent.parameters import Endpoint, Parameters
+from agent.platform.answering import TRIES, Answering
+from agent.platform.commanded import Commanded
+from agent.platform.effects import Effects
+from agent.platform.parameters import Endpoint, Parameters
 from agent.seal import open_seal
 from agent.security import Security
 from bench.answers import POLICIES, build_answer
@@ -105,7 +105,7 @@ def command_of(edition, command, rows):
 
 
 def obeyed(talk, raw, now=MINUTE_MS):
-    """What the terminal answers to a command, as `agent.answering` does but without anything to set or run; None: nothing."""
+    """What the terminal answers to a command, as `answering` does but without anything to set or run; None: nothing."""
     talk.now = now
     ((kind, packet, unit),) = talk.hear(raw)
     assert kind == "command"
@@ -277,8 +277,8 @@ def joined(folder, edition, scene, **security):
             parameters = await Parameters.load(config, talk.edition, outbox)
             subject = Commanded(talk.edition, config, parameters, Clock())
             seal = open_seal(Security(**security), folder, lambda: WALL_S)
-            orders = Orders(subject, parameters, seal, outbox, "", lambda: None)
-            await scene(talk, Answering(talk.session, orders), parameters)
+            effects = Effects(subject, parameters, seal, outbox, "", lambda: None)
+            await scene(talk, Answering(talk.session, effects), parameters)
 
     asyncio.run(main())
 

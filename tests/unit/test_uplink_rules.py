@@ -14,7 +14,7 @@ from agent.core.session import REALTIME, REISSUE, Session, SessionSettings
 from agent.links import MemoryLink
 from agent.outbox import NewRow
 from agent.outbox_thread import OutboxThread
-from agent.uplink import Uplink, UplinkSettings
+from agent.platform.uplink import Uplink, UplinkSettings
 
 VIN = "LTBXTEST100000001"
 PERIOD_MS = 10_000

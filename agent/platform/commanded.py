@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent import programs
 from agent.beijing import BEIJING
 from agent.core.packet import ERROR, SUCCESS
 from agent.core.terminal import (
@@ -31,17 +30,18 @@ from agent.core.terminal import (
     Permissions,
     Terminal,
 )
-from agent.parameters import MONITORED, SAMPLING_MONITORING
+from agent.platform import programs
+from agent.platform.parameters import MONITORED, SAMPLING_MONITORING
+from agent.platform.upgrade import Upgrade
+from agent.platform.upgrade_fetch import shown
 from agent.remarks import Remarks
-from agent.upgrade import Upgrade
-from agent.upgrade_fetch import shown
 
 if TYPE_CHECKING:
     from agent.clock import Clock
     from agent.config import Config
     from agent.core.edition import Edition
     from agent.core.terminal import Reply
-    from agent.parameters import Parameters
+    from agent.platform.parameters import Parameters
 
 log = logging.getLogger(__name__)
 

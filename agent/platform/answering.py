@@ -1,7 +1,7 @@
 """Commands of the platform inside a session: answered once, carried out once, however often the platform repeats them.
 
-What a command means and does stands in `agent/commanded.py`; this module minds the conversation about it: repeats, the answer
-that follows a move to another address in vain, keys, activation.
+What a command means and does stands in `commanded.py`; this module minds the conversation about it: repeats, the answer that
+follows a move to another address in vain, keys, activation.
 """
 
 import logging

@@ -6,7 +6,6 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from agent.clock import Clock
-from agent.commanded import Commanded
 from agent.config import Config, login_values
 from agent.core.delivery import Delivery
 from agent.core.edition import Edition
@@ -14,19 +13,20 @@ from agent.core.session import Session
 from agent.errors import ConfigError
 from agent.links import Link
 from agent.links.tcp import open_tcp, tls_context
-from agent.monitoring import LiveOnly, Monitoring
-from agent.orders import ACTIVATED, Orders, restore_key
 from agent.outbox import NewRow
-from agent.parameters import Endpoint, Parameters
+from agent.platform.commanded import Commanded
+from agent.platform.effects import ACTIVATED, Effects, restore_key
+from agent.platform.monitoring import LiveOnly, Monitoring
+from agent.platform.parameters import Endpoint, Parameters
+from agent.platform.uplink import Store, Uplink, UplinkSettings
 from agent.seal import Seal, open_seal
-from agent.uplink import Store, Uplink, UplinkSettings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from agent.answering import Commands
     from agent.collect import Collector
     from agent.outbox_thread import OutboxThread
+    from agent.platform.answering import Commands
 
 WINDOW_NONE = 20_000  # rows in flight at most; what one lost link may repeat
 WINDOW_EACH = 64
@@ -63,8 +63,8 @@ class PlatformSide:
         activate = security.activation and await self._outbox.meta_get(ACTIVATED) != identity
         await restore_key(self._seal, self._outbox, self._wall_s())
         self._commanded = Commanded(self._edition, self._config, self.parameters, self._clock, self._file)
-        orders = Orders(self._commanded, self.parameters, self._seal, self._outbox, identity, self._apply)
-        self.uplink = self._make_uplink(self._outbox, self._make_session(activate), self._open_link, orders)
+        effects = Effects(self._commanded, self.parameters, self._seal, self._outbox, identity, self._apply)
+        self.uplink = self._make_uplink(self._outbox, self._make_session(activate), self._open_link, effects)
         self.monitoring.want(self.parameters.monitored())
 
     def appended(self, ids: list[int], rows: list[NewRow], held: int) -> None:

@@ -1,7 +1,7 @@
 """From the outbox to the platform: connect, log in, live first, backlog behind it, proof back; and what the platform commands.
 
 Never knows where a row came from. This module owns the link and the waiting; the conversation stands in `core/session.py`, the
-order of sending in `agent/sending.py`, what a command does in `agent/commanded.py`.
+order of sending in `agent/platform/sending.py`, what a command does in `agent/platform/commanded.py`.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from agent.answering import Answering, Commands
 from agent.clock import Clock
 from agent.core.delivery import Delivery
 from agent.core.errors import LocalProtocolError
@@ -23,10 +22,11 @@ from agent.core.session import Session, SessionSettings
 from agent.errors import LinkError
 from agent.links import Link
 from agent.outbox import NewRow
-from agent.parameters import SmallValues
+from agent.platform.answering import Answering, Commands
+from agent.platform.parameters import SmallValues
+from agent.platform.sending import FATES, Sending
+from agent.platform.sending import Store as RowStore
 from agent.remarks import Remarks
-from agent.sending import FATES, Sending
-from agent.sending import Store as RowStore
 
 log = logging.getLogger(__name__)
 

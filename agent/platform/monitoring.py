@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable, Container
 
 from agent.outbox import Fate, NewRow, Row
-from agent.parameters import Endpoint, SmallValues
-from agent.uplink import Uplink
+from agent.platform.parameters import Endpoint, SmallValues
+from agent.platform.uplink import Uplink
 
 log = logging.getLogger(__name__)
 

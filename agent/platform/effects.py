@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agent.commanded import Answer, Commanded
-    from agent.parameters import Parameters, SmallValues
+    from agent.platform.commanded import Answer, Commanded
+    from agent.platform.parameters import Parameters, SmallValues
     from agent.seal import Seal
 
 log = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ async def restore_key(seal: "Seal", store: "SmallValues", wall_s: int) -> None:
         log.warning("key of the platform from before the start is not used: %s", refusal)
 
 
-class Orders:
-    """Serves `agent.answering`. `changed` is called when parameters have another value."""
+class Effects:
+    """Serves `agent.platform.answering`. `changed` is called when parameters have another value."""
 
     def __init__(
         self,

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from msgspec import Meta
 
+from agent.crypto.maker import PublicKey, load_public_key
 from agent.errors import AgentError, ConfigError
-from agent.upgrade_fetch import Limits, fetch, shown
-from agent.upgrade_key import PublicKey, load_public_key
+from agent.platform.upgrade_fetch import Limits, fetch, shown
 
 if TYPE_CHECKING:
     from agent.clock import Clock
