@@ -89,6 +89,14 @@ def test_an_expression_gives_what_python_gives_with_fractions(text: str, x: Frac
         assert result(text, x, y) == expected
 
 
+@pytest.mark.parametrize("x", [0, Fraction(-1, 3), 2])
+@pytest.mark.parametrize("y", [0, Fraction(-1, 3), 2])
+def test_and_or_and_not_are_one_or_nothing(x: Fraction, y: Fraction) -> None:
+    assert result("a.m.x and a.m.y", x, y) == bool(x and y)
+    assert result("a.m.x or a.m.y", x, y) == bool(x or y)
+    assert result("not a.m.x", x) == (not x)
+
+
 @pytest.mark.parametrize("x", [Fraction(-1, 3), 0, Fraction(1, 3)])
 @pytest.mark.parametrize("y", [Fraction(-1, 3), 0, Fraction(1, 3)])
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mapped import Car
 
@@ -102,6 +102,8 @@ def list_messages(cells: int) -> str:
     first=st.lists(st.integers(0, 3), min_size=5, max_size=5),
     second=st.lists(st.integers(0, 3), min_size=5, max_size=5),
 )
+@example(first=[0, 2, 0, 2, 1], second=[1, 2, 0, 1, 1])  # the second list has no more than the first
+@example(first=[3, 1, 1, 1, 3], second=[3, 2, 0, 2, 0])  # it has more both ways
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_extremes_are_those_of_the_lists_with_the_lowest_number(
     first: list[int], second: list[int], tmp_path: Path
