@@ -294,17 +294,18 @@ class CanBus:
         ended: asyncio.Future[BaseException | None] = loop.create_future()
         name = f"can-{self.settings.name}"
         # A daemon: a driver that never comes back from a call must not keep the process alive.
-        threading.Thread(target=self._thread, args=(loop, ended), name=name, daemon=True).start()
+        thread = threading.Thread(target=self._thread, args=(loop, ended), name=name, daemon=True)
+        thread.start()
         try:
             await asyncio.wait({ended})
         finally:
             if not ended.done():
                 self._stopping = True
                 await asyncio.wait({ended}, timeout=STOP_S)
-                if not ended.done():
-                    log.warning(
-                        "driver does not let go bus=%s interface=%s", self.settings.name, self.settings.interface
-                    )
+            if ended.done():
+                thread.join()  # it tells its end as its last act
+            else:
+                log.warning("driver does not let go bus=%s interface=%s", self.settings.name, self.settings.interface)
         if error := ended.result():
             raise error
 
