@@ -290,7 +290,7 @@ def _check_buses(tables: Any, faults: list[str]) -> None:
 def _check_interval(table: dict[str, Any], faults: list[str]) -> None:
     """An edition's rows of parameters 02 and 03 may be narrower than what another allows."""
     vehicle, report = table.get("vehicle"), table.get("report")
-    edition = EDITIONS.get(str(vehicle.get("edition", "2016"))) if isinstance(vehicle, dict) else None
+    edition = EDITIONS.get(str(vehicle.get("edition", DEFAULT_EDITION))) if isinstance(vehicle, dict) else None
     if edition is None or not isinstance(report, dict):
         return
     for name, number, ms in (("interval_s", 0x02, 1000), ("alarm_interval_ms", 0x03, 1)):
