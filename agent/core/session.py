@@ -335,9 +335,10 @@ class Session:
         self._command(LOGIN, DataUnit(time_bytes(wall_s), values), now)
 
     def _failed(self, event: str, why: "int | None") -> "Event":
-        if self.state != "failed":
-            self._go("failure")
-            self._failures += 1
+        if self.state == "failed":
+            return ("ignored", "one more answer to a try that has failed")
+        self._go("failure")
+        self._failures += 1
         return (event, why, self._failures)
 
     def _command(self, command: int, unit: DataUnit, now: int) -> None:
