@@ -7,6 +7,7 @@ the predecessor's time and counted.
 
 import logging
 import re
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, TextIO, cast
@@ -89,7 +90,7 @@ class LogCounts:
         return last_us
 
 
-class Parser:
+class Parser(ABC):
     """One format; `counts` is brought up to date block by block.
 
     `wanted` says which identifiers are worth decoding (asked once per identifier), None all; others are only counted.
@@ -104,9 +105,9 @@ class Parser:
         self.wanted = wanted
         self.ids: dict[str, int] = {}  # text of an identifier -> can_id, UNWANTED or ERROR
 
+    @abstractmethod
     def rows(self, lines: list[str]) -> Iterator[Frame]:
         """Each line's frame with its stamp as it is written; damaged lines go to `bad_line`."""
-        raise NotImplementedError
 
     def frames_of(self, lines: list[str]) -> list[Frame]:
         """The wanted frames of a block of whole lines, in the order of their stamps."""
