@@ -7,6 +7,8 @@
 [outbox]    path, keep_days, max_mb, reissue_days
 [log]       level
 [control]   what the platform may set and order, and the programs that do it: agent/control.py
+[gnss]      device or gpsd, baud, name: a receiver beside the buses: agent/devices.py
+[modem]     port or manager, baud: whom to ask for the ICCID: agent/devices.py
 [security]  encryption, sign, private_key, ...: agent/security.py
 """
 
@@ -24,8 +26,10 @@ from agent.core.hostname import is_host_name
 from agent.core.packet import VIN_SIZE
 from agent.core.parameters import Codes, PackCodes
 from agent.core.session import LOGIN
+from agent.devices import Gnss, Modem, device_faults
 from agent.errors import ConfigError
 from agent.security import Security, security_faults
+from agent.shipped import dbc_folder as dbc_folder
 from agent.tomlfile import home, parse_toml
 
 VIN_LETTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"  # GB 16735: no I, O, Q
@@ -142,6 +146,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: Log = Log()
     control: Control = Control()
     security: Security = Security()
+    gnss: Gnss | None = None
+    modem: Modem | None = None
     folder: str = "."
 
     def path(self, name: str) -> Path:
@@ -152,12 +158,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The mapping file; `shipped:NAME` is one of those that come with the program."""
         kind, _, name = self.vehicle.mapping.partition(":")
         return dbc_folder() / name if kind == "shipped" else self.path(self.vehicle.mapping)
-
-
-def dbc_folder() -> Path:
-    """The folder of the mappings and DBC files that come with the program: beside the package, or in the wheel."""
-    inside = Path(__file__).parent / "dbc"
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "dbc"
 
 
 def load_config(path: str | Path) -> Config:
@@ -181,7 +181,7 @@ def load_config(path: str | Path) -> Config:
     _check_buses(table.get("can"), faults)
     _check_interval(table, faults)
     _check_hosts(table.get("platform"), faults)
-    faults += control_faults(table.get("control"), table.get("vehicle"))
+    faults += control_faults(table.get("control"), table.get("vehicle")) + device_faults(table)
     if faults:
         raise ConfigError(str(path), faults)
     return msgspec.structs.replace(Config(**config), folder=str(path.parent))
