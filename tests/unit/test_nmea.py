@@ -71,7 +71,8 @@ def test_a_sentence_without_a_good_checksum_is_none(line: bytes) -> None:
 
 
 def test_checksums_are_read_in_either_case_and_lines_end_either_way() -> None:
-    (line,) = [said(f"GPTXT,{n}").strip() for n in range(16) if said(f"GPTXT,{n}").strip()[-2:].endswith(b"F")][:1]
+    lines = [said(f"GPTXT,{n}").strip() for n in range(20)]
+    line = next(line for line in lines if line[-1:].isalpha())
     for written in (line, line[:-2] + line[-2:].lower()):
         for end in (b"\r", b"\n", b"\r\n"):
             assert len(SentenceReader().feed(written + end)) == 1
