@@ -38,11 +38,17 @@ SCALABLE = ("virtual", "udp_multicast", "log")  # interfaces without a real car 
 
 def load_for(config: Config, file: str) -> CompiledMapping:
     """The compiled mapping of a configuration whose buses are all there; ConfigError otherwise."""
-    mapping = load_mapping(config.mapping_path(), config.vehicle.edition)
+    gnss = config.gnss.name if config.gnss is not None else None
+    mapping = load_mapping(config.mapping_path(), config.vehicle.edition, gnss=gnss)
     names = [bus.name for bus in config.can]
     faults = []
     for name in mapping.buses:
-        if name not in names:
+        if name == "gnss" != gnss and name not in names:
+            faults.append(
+                "gnss: the mapping reads a bus named 'gnss', and there is neither [gnss] nor a [[can]] of that name; write "
+                '[gnss] with device = "/dev/ttyACM0" or gpsd = "localhost:2947"'
+            )
+        elif name not in names and name != gnss:
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean to name it so instead of {near[0]!r}?" if near else f"there are: {', '.join(names)}"
             faults.append(f"can: the mapping reads a bus named {name!r}, and no [[can]] has that name; {hint}")
@@ -54,6 +60,7 @@ def load_for(config: Config, file: str) -> CompiledMapping:
 def check_speed(config: Config, clock: Clock, file: str) -> None:
     """A scaled clock beside a real car would send reports about seconds that never were."""
     real = [bus.name for bus in config.can if bus.interface not in SCALABLE]
+    real += [config.gnss.name] if config.gnss is not None else []
     if clock.speed != 1 and real:
         raise ConfigError(
             file, [f"can: --speed works with {', '.join(SCALABLE)} only; real interface: {', '.join(real)}"]

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
-from agent.clock import Clock
 from agent.errors import DeviceError
 
 if TYPE_CHECKING:
     import serial
+
+    from agent.clock import Clock
 
 FIRST_DELAY_S = 1
 LAST_DELAY_S = 30
@@ -96,7 +97,7 @@ async def in_thread(name: str, body: Callable[[Callable[[], bool]], T]) -> T:
 class Backoff:
     """The pauses between attempts: 1 s, doubling to 30 s, spread by `rng` so that not all devices are tried at once."""
 
-    def __init__(self, clock: Clock, rng: Random) -> None:
+    def __init__(self, clock: "Clock", rng: Random) -> None:
         self._clock = clock
         self._rng = rng
         self._delay_s = FIRST_DELAY_S
@@ -114,7 +115,7 @@ class Backoff:
 class SparingLog:
     """Logs the same text at most once a minute, whatever its values: a loose plug would fill the disk."""
 
-    def __init__(self, target: logging.Logger, clock: Clock) -> None:
+    def __init__(self, target: logging.Logger, clock: "Clock") -> None:
         self._target = target
         self._clock = clock
         self._said_ms: dict[str, int] = {}

@@ -16,7 +16,8 @@ def said(*bodies: str) -> bytes:
 
 def rmc(time: str = "120000.00", date: str = "170126", place: str = "3130.1234,N,12130.5678,E", **more: Any) -> str:
     fields = {"talker": "GN", "status": "A", "knots": "10.0", "course": "90.5", "mode": ",A", **more}
-    return f"{fields['talker']}RMC,{time},{fields['status']},{place},{fields['knots']},{fields['course']},{date},,{fields['mode']}"
+    said_of_it = ",".join([time, fields["status"], place, fields["knots"], fields["course"], date])
+    return f"{fields['talker']}RMC,{said_of_it},,{fields['mode']}"
 
 
 def gga(time: str = "120000.00", place: str = "3130.1234,N,12130.5678,E", quality: str = "1", **more: Any) -> str:
