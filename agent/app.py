@@ -10,6 +10,7 @@ from random import Random
 
 import msgspec
 
+from agent.attached import Attached
 from agent.canbus import CanBus
 from agent.clock import Clock
 from agent.collect import Collector
@@ -17,7 +18,7 @@ from agent.config import Config, vin_warning
 from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
 from agent.errors import AgentError, ConfigError
-from agent.mapping.plan import unseen
+from agent.mapping.plan import slots_of, unseen
 from agent.outbox_thread import OutboxThread
 from agent.platform.side import PlatformSide
 from agent.platform.uplink import Uplink
@@ -86,6 +87,7 @@ class Agent:
         self.latest = LatestFrames(self.mapping.plan)
         self.uplink: Uplink | None = None
         self.collector: Collector | None = None
+        self.attached: Attached | None = None
 
     async def run(self) -> None:
         """Until cancelled. OutboxError when the outbox cannot be had; BusError never: a lost bus is reopened."""
@@ -124,20 +126,34 @@ class Agent:
             clock=self._clock,
             appended=platform.appended,
             on_phase=platform.phase,
+            awake=slots_of(self.mapping.plan, self._vehicle_buses()),
         )
         platform.collector = self.collector
         buses = self._make_buses()
+        names = self.mapping.buses
+        attached = Attached(self._config, names, self.latest, self._clock, self._random, platform.sim_card)
+        self.attached = attached
         try:
             async with asyncio.TaskGroup() as group:
                 for bus in buses:
                     group.create_task(bus.run(), name=f"bus {bus.settings.name}")
+                attached.start(group)
                 await self._clock.sleep_until(self._first_sample() - LEAD_MS)
-                group.create_task(platform.uplink.run(), name="uplink")
+                group.create_task(self._uplink(platform.uplink, attached), name="uplink")
                 group.create_task(platform.monitoring.run(), name="sampling monitoring")
                 group.create_task(self.collector.run(), name="collect")
                 group.create_task(self._watch(buses), name="health")
         finally:
             await platform.close()
+
+    async def _uplink(self, uplink: Uplink, attached: Attached) -> None:
+        await attached.sim_card()  # the login names it
+        await uplink.run()
+
+    def _vehicle_buses(self) -> list[str]:
+        """The buses that fall silent with the vehicle: a receiver goes on telling where it is parked."""
+        gnss = self._config.gnss
+        return [name for name in self.mapping.buses if gnss is None or name != gnss.name]
 
     def _first_sample(self) -> int:
         """The first whole second at which the buses will have been heard for `LEAD_MS`."""
@@ -186,6 +202,8 @@ class Agent:
             sent.proven,
             latest.kept,
         )
+        if self.attached is not None:
+            self.attached.say_status()
         troubles = {
             "short": latest.short,
             "unknown_mux": latest.unknown_mux,

@@ -1,7 +1,7 @@
 """One sample a second, on the wall second's boundary; what is due becomes rows of the outbox. Knows no platform."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -60,7 +60,7 @@ class Collector:
     `appended` hears of each commit: ids and rows of the sample just taken, and the number of rows from before a fault that
     went with it. `on_phase` hears False when nothing is left to report until the vehicle wakes, and True when it
     does. `settings` may be replaced at any time; the next sample follows them. `silence_s`: buses silent for so long are a
-    vehicle switched off; 0: never.
+    vehicle switched off; 0: never. `awake`: the sources that fall silent with the vehicle; none: all of them.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Collector:
         clock: Clock,
         appended: Callable[[list[int], list[NewRow], int], None],
         on_phase: Callable[[bool], None],
+        awake: Sequence[int] = (),
     ) -> None:
         self.counters = CollectCounters()
         self._edition = edition
@@ -89,6 +90,7 @@ class Collector:
         self._clock = clock
         self._appended = appended
         self._on_phase = on_phase
+        self._awake = awake
         self._active = True
         self._burst = False
         self._started = clock.stamp()
@@ -136,7 +138,8 @@ class Collector:
         self._watch_alarms(self._sampler.stale_alarms != stale)
         steady_ms = self._steady.advance(second, now)
         level, states = self._view.read(bodies)
-        heard = max(self._latest.stamps, default=self._started)
+        stamps = self._latest.stamps
+        heard = max([stamps[slot] for slot in self._awake] or stamps, default=self._started)
         quiet_ms = now - self._clock.at(max(heard, self._started))
         decision = self._occasion.decide(second * 1000, steady_ms, level, states, quiet_ms)
         self._say_burst(decision.burst)

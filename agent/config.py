@@ -48,6 +48,9 @@ Place = Annotated[str, Meta(pattern=r"^[^:\s]+:[1-9][0-9]{0,4}$", description='"
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="letters, digits and _, no digit first")]
 
 
+NO_ICCID = "0" * 20
+
+
 class Vehicle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who this terminal reports for.
 
@@ -58,7 +61,7 @@ class Vehicle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     vin: str
     mapping: str
-    iccid: str = "0" * 20
+    iccid: str = NO_ICCID
     edition: str = DEFAULT_EDITION
     codes: list[str] = []
     packs: list[int] = []
@@ -267,7 +270,7 @@ def _check_packs(codes: list[str], packs: list[int]) -> list[str]:
 
 
 def login_values(vehicle: Vehicle) -> dict[str, Any]:
-    """Values of the vehicle login but for its serial; each edition's rows take those they know (7.1)."""
+    """Values of the vehicle login but for its serial, the ICCID as configured; each edition's rows take those they know (7.1)."""
     codes = [code.encode() for code in vehicle.codes]
     return {
         "iccid": vehicle.iccid.encode(),

@@ -41,7 +41,7 @@ def reason_of(error: Exception) -> str:
     """pyserial packs the system's words into longer ones; what matters is which it was."""
     number = getattr(error, "errno", None)
     known = {
-        2: "there is no such device; is it plugged in?",
+        2: "there is no such device (is it plugged in?)",
         11: "another program has it open (gpsd, ModemManager?)",
         13: "no permission; add the user to the group of the device (dialout)",
         16: "another program has it open (gpsd, ModemManager?)",
