@@ -110,7 +110,7 @@ def _count(value: Any, factor: int, most: int = _MOST) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
     number = Decimal(value)
-    if abs(number) > _MOST:
+    if not -_MOST <= number <= _MOST:
         return None
     count = int((number * factor).to_integral_value(ROUND_HALF_UP))
     return count if abs(count) <= most else None
