@@ -16,6 +16,7 @@ from agent.clock import Clock
 from agent.config import load_config
 from agent.core.dataunit import decode_data_unit
 from agent.core.editions import EDITIONS
+from agent.core.occasion import Occasion
 from agent.core.packet import COMMAND, Packet, PacketReader, build_packet
 
 PATIENCE_S = 40
@@ -46,7 +47,6 @@ port = {port}
 login_retry_s = 1
 [report]
 interval_s = 1
-silence_s = {silence_s}
 [gnss]
 device = "{folder}/gnss"
 [modem]
@@ -108,14 +108,14 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.port.FIRST_DELAY_S", 0.1)
 
 
-async def run(folder: Path, scene, silence_s: int = 60) -> Agent:
+async def run(folder: Path, scene) -> Agent:
     """The agent beside a scene(platform, agent) until that ends."""
     platform = Platform()
     server = await asyncio.start_server(platform.serve, "127.0.0.1", 0)
     (folder / "test.dbc").write_text(DBC)
     (folder / "test.toml").write_text(MAPPING)
     port = server.sockets[0].getsockname()[1]
-    (folder / "tbox.toml").write_text(CONFIG.format(port=port, folder=folder, silence_s=silence_s))
+    (folder / "tbox.toml").write_text(CONFIG.format(port=port, folder=folder))
     agent = Agent(load_config(folder / "tbox.toml"), Clock(), random=Random(1))
     task = asyncio.create_task(agent.run())
     try:
@@ -159,21 +159,21 @@ def test_without_either_the_agent_runs(tmp_path: Path, monkeypatch: pytest.Monke
     asyncio.run(run(tmp_path, scene))
 
 
-def test_a_receiver_does_not_keep_a_parked_vehicle_awake(tmp_path: Path) -> None:
+def test_a_receiver_does_not_keep_a_parked_vehicle_awake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on telling where the vehicle stands; that the buses are silent still counts."""
     decided: list[int] = []
+    decide = Occasion.decide
+
+    def watched(*arguments):
+        decided.append(arguments[-1])
+        return decide(*arguments)
+
+    monkeypatch.setattr(Occasion, "decide", watched)
 
     async def scene(platform: Platform, agent: Agent) -> None:
-        decide = agent.collector._occasion.decide
-
-        def watched(*arguments):
-            decided.append(arguments[-1])
-            return decide(*arguments)
-
-        agent.collector._occasion.decide = watched
         with TalkingReceiver(tmp_path / "gnss", 9600, seconds("3130.1234,N,12130.5678,E")):
             with can.Bus(interface="virtual", channel="attached") as bus:
-                await until(lambda: agent.attached.gnss.fixes > 0)
+                await until(lambda: agent.attached and agent.attached.gnss.fixes > 0)
                 bus.send(can.Message(arbitration_id=1, data=bytes(8), is_extended_id=False))
             fixes = agent.attached.gnss.fixes
             await until(lambda: decided and decided[-1] > 2500)
