@@ -65,9 +65,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(job: "Job", in_qemu: bool) -> int:
-    from bench.kernel import uml
+    from bench.kernel import host, qemu, uml
 
-    return uml.run(job)
+    status = host.run(job)
+    if status is None:
+        status = qemu.run(job) if in_qemu else uml.run(job)
+    return status
 
 
 def _job(args: argparse.Namespace) -> "Job":

@@ -1,6 +1,7 @@
 #!/bin/sh
+# shellcheck disable=SC1091,SC2154
 # First process of a guest, in its final root: makes the buses, runs the command, switches off.
-# /run/tbox is a folder of the host: `settings` sets the command ("$@"), folder, buses, mtu, kind, and exports variables;
+# /run/tbox is a folder of the host: `settings` sets the command ("$@", with its environment), folder, buses, mtu and kind;
 # out and err take what the command prints, started is there when it was, status when it ended.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 hostname tbox-guest
@@ -21,7 +22,8 @@ give_up() { # WHAT
 modprobe -a can can_raw can_bcm || give_up "load the modules of SocketCAN"
 bus=0
 while [ "$bus" -lt "$buses" ]; do
-    ip link add "vcan$bus" type vcan && ip link set "vcan$bus" mtu "$mtu" up || give_up "make vcan$bus"
+    ip link add "vcan$bus" mtu "$mtu" type vcan || give_up "make vcan$bus"
+    ip link set "vcan$bus" up || give_up "bring vcan$bus up"
     bus=$((bus + 1))
 done
 [ "$kind" != qemu ] || modprobe kvaser_pci || give_up "load kvaser_pci"
@@ -33,19 +35,19 @@ copies=$!
 cat </run/err >>/run/tbox/err &
 copies="$copies $!"
 (
-    PATH=$command_path
     cd "$folder" || exit 126
     : >/run/tbox/started
-    exec setsid -w "$@"
+    exec "$@"
 ) >/run/out 2>/run/err </dev/null
 status=$?
-# What the command left running may hold the pipes open: that is no reason to wait long.
-tries=100
-for copy in $copies; do
-    while [ "$tries" -gt 0 ] && kill -0 "$copy" 2>/dev/null && ! grep -q '^State:.Z' "/proc/$copy/status"; do
-        tries=$((tries - 1))
-        sleep 0.05
-    done
-done
 echo "$status" >/run/tbox/status.new && mv /run/tbox/status.new /run/tbox/status
+# What the command left running ends with it; then the pipes end, too.
+for entry in /proc/[0-9]*; do
+    case " 1 $copies " in
+    *" ${entry#/proc/} "*) ;;
+    *) kill -KILL "${entry#/proc/}" 2>/dev/null ;;
+    esac
+done
+# shellcheck disable=SC2086 # two numbers
+wait $copies
 switch_off

@@ -20,7 +20,7 @@ from bench.kernel.job import GUEST_DIED, MARK, TIMED_OUT, Job, SetUpError
 
 PREFIX = "tbox-kernel."
 YOUNG_S = 60.0  # a folder this young may not be locked yet by who made it
-CONSOLE_LINES = 20
+CONSOLE_LINES = 40
 CHUNK = 1 << 16
 
 
@@ -63,11 +63,11 @@ class Control:
 
     def _write_boot_settings(self) -> None:
         job = self._job
-        exported = {name: value for name, value in job.environment.items() if name != "PATH"} | {MARK: self._kind}
-        text = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in exported.items())
-        text += f"command_path={shlex.quote(job.environment['PATH'])}\n"
-        text += f"folder={shlex.quote(str(job.folder))} buses={job.buses} mtu={job.mtu} kind={self._kind}\n"
-        text += f"set -- {shlex.join(job.command)}\n"
+        environment = [f"{name}={value}" for name, value in job.environment.items()]
+        # A session of its own, and nothing of the environment that the kernel gave its first process.
+        command = ["env", "-i", *environment, f"{MARK}={self._kind}", "setsid", "-w", *job.command]
+        text = f"folder={shlex.quote(str(job.folder))} buses={job.buses} mtu={job.mtu} kind={self._kind}\n"
+        text += f"set -- {shlex.join(command)}\n"
         (self.shared / "settings").write_text(text, errors="surrogateescape")
 
     def write_settings(self, folder: Path, **values: str) -> None:
@@ -137,7 +137,7 @@ def run_guest(job: Job, control: Control, argv: Sequence[str], environment: Mapp
     with (
         (shared / "out").open("rb", 0) as out,
         (shared / "err").open("rb", 0) as err,
-        control.console.open("wb") as console,
+        control.console.open("ab") as console,
     ):
         copies = (_Copy(out, sys.stdout.fileno()), _Copy(err, sys.stderr.fileno()))
         kept = keeper.start(argv, environment, console, control.folder)
@@ -166,6 +166,7 @@ def _wait(job: Job, control: Control, kept: keeper.Kept, copies: Sequence[_Copy]
             begun, allowed_s, running = time.monotonic(), job.timeout_s, True
         if time.monotonic() - begun > allowed_s:
             return True
-        if not any([copy.hand_on() for copy in copies]):
+        handed_on = [copy.hand_on() for copy in copies]
+        if not any(handed_on):
             time.sleep(keeper.POLL_S)
     return False

@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC1091,SC2154
 # First process of User Mode Linux. Its root is the host's, read-only; here it gets a layer of RAM on top, and the share.
 # Beside this file lies `settings`, which sets modules, share, control (paths on the host).
 . "${0%/*}/settings"
@@ -28,7 +29,7 @@ ln -sf fd/1 dev/stdout
 ln -sf fd/2 dev/stderr
 mount -t tmpfs -o mode=755 tmpfs run
 mkdir -p run/lock run/tbox "lib/modules/$(uname -r)"
-mount -t hostfs -o "$modules" none "lib/modules/$(uname -r)" || give_up "mount the modules"
+mount --bind "$modules" "lib/modules/$(uname -r)" || give_up "mount the modules"
 mkdir -p ".$share"
 mount -t hostfs -o "$share" none ".$share" || give_up "mount the share $share"
 mount -t hostfs -o "$control" none run/tbox || give_up "mount $control"
