@@ -20,7 +20,8 @@ from bench.kernel.job import GUEST_DIED, MARK, TIMED_OUT, Job, SetUpError
 
 PREFIX = "tbox-kernel."
 YOUNG_S = 60.0  # a folder this young may not be locked yet by who made it
-CONSOLE_LINES = 40
+CONSOLE_LINES = 20
+BEFORE_PANIC = 5  # the reason stands before it
 CHUNK = 1 << 16
 
 
@@ -87,12 +88,14 @@ class Control:
         return (self.shared / "started").exists()
 
     def end_of_console(self) -> str:
-        """The last lines that the guest's kernel wrote."""
+        """The last lines that the guest's kernel wrote, or those about its panic."""
         try:
-            text = self.console.read_text(errors="replace").replace("\r", "")
+            lines = self.console.read_text(errors="replace").replace("\r", "").splitlines()
         except OSError:
             return ""
-        return "\n".join(f"  | {line}" for line in text.splitlines()[-CONSOLE_LINES:])
+        panics = [number for number, line in enumerate(lines) if "Kernel panic" in line]
+        start = max(0, min([len(lines) - CONSOLE_LINES, *(number - BEFORE_PANIC for number in panics[:1])]))
+        return "\n".join(f"  | {line}" for line in lines[start : start + CONSOLE_LINES])
 
 
 def _clear_leavings() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.kernel.fetch import Apt, modules_of, once, unpack
 from bench.kernel.guest import Control, run_guest, shipped
-from bench.kernel.job import Job, tool
+from bench.kernel.job import Job, SetUpError, tool
 
 MEMORY_MB = 1024
 BOOT_LIMIT_S = 60.0  # it takes 5 to 10
@@ -27,6 +27,10 @@ def run(job: Job) -> int:
     """Run the job; its status, or TIMED_OUT or GUEST_DIED."""
     program = tool("qemu-system-x86_64")
     busybox = Path(tool("busybox"))
+    if b"/ld-linux" in busybox.read_bytes()[:4096]:  # the program interpreter stands right behind the headers
+        raise SetUpError(
+            f"{busybox} needs libraries; as root: apt-get install -y --no-install-recommends busybox-static"
+        )
     for other in ("ip", "setsid", "modprobe"):
         tool(other)
     kernel = once("qemu", _make)
