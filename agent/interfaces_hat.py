@@ -7,6 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from agent.interfaces import Found, Machine, text_of
+from agent.interfaces_socketcan import NOTHING_HEARD
 
 CONFIG_FILES = ("boot/firmware/config.txt", "boot/config.txt")
 CHIPS = {  # compatible: family, oscillators in Hz that such HATs have
@@ -51,10 +52,8 @@ def hats(machine: Machine, interfaces: Sequence[Found]) -> list[Found]:
     model = text_of(machine.path("proc/device-tree/model"))
     config, lines = config_lines(machine)
     chips = chips_of(machine)
-    wrong = {
-        each.channel for each in interfaces if any(remark.startswith("errors and not one") for remark in each.remarks)
-    }
-    found = [_found(machine, chip, wrong) for chip in chips]
+    deaf = {each.channel for each in interfaces if any(remark.startswith(NOTHING_HEARD) for remark in each.remarks)}
+    found = [_found(machine, chip, deaf) for chip in chips]
     overlays = [line for line in lines if line.startswith(tuple(f"dtoverlay={name}" for name in OVERLAYS))]
     if overlays and len(chips) < len(overlays):
         remarks = [
@@ -111,7 +110,7 @@ def _number(path: Path, unknown: int = 0) -> int:
     return int.from_bytes(data, "big") if len(data) == 4 else unknown
 
 
-def _found(machine: Machine, chip: Chip, wrong: set[str]) -> Found:
+def _found(machine: Machine, chip: Chip, deaf: set[str]) -> Found:
     name, oscillators = CHIPS[chip.compatible]
     interface = _interface_of(machine, chip)
     parts = [f"oscillator {chip.oscillator} Hz" if chip.oscillator else "no oscillator declared"]
@@ -127,7 +126,7 @@ def _found(machine: Machine, chip: Chip, wrong: set[str]) -> Found:
     if chip.oscillator and chip.oscillator not in oscillators:
         known = ", ".join(f"{hz / 1e6:g}" for hz in oscillators)
         remarks.append(f"an oscillator of {chip.oscillator / 1e6:g} MHz is unusual for an {name} (known: {known} MHz)")
-    if interface in wrong and chip.oscillator:
+    if interface in deaf and chip.oscillator:
         remarks += _other_oscillators(chip.oscillator, oscillators)
     state = f"is {interface}" if interface else "NO INTERFACE"
     return Found("hat", interface, f"{name} at {chip.node.name}: {', '.join(parts)}", state, remarks=remarks)

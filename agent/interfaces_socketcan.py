@@ -15,6 +15,7 @@ RESTART_MS = 100
 # What drivers can do, where neither kernel nor ip tell (before 5.16): the others are asked for error reports.
 NO_ERROR_REPORTS = frozenset(["mcp251x", "peak_usb", "kvaser_usb", "slcan"])
 CAN_LISTEN, ERROR_REPORTS, CAN_FD = "LISTEN-ONLY", "BERR-REPORTING", "FD"
+NOTHING_HEARD = ("errors and not one frame", "nothing heard so far")  # how the remarks on such an interface begin
 _LOUD = ("ERROR-PASSIVE", "BUS-OFF", "ERROR-WARNING")
 
 
@@ -153,11 +154,11 @@ def _heard(link: Mapping[str, Any], able: set[str], driver: str) -> list[str]:
     errors = errors or data.get("state") in _LOUD or received.get("errors", 0)
     if errors and not received.get("packets"):
         cause = " or the HAT's oscillator is declared wrong" if driver.startswith("mcp251") else ""
-        remarks.append(f"errors and not one frame: the bitrate is wrong{cause}, or CAN-H and CAN-L are swapped")
+        remarks.append(f"{NOTHING_HEARD[0]}: the bitrate is wrong{cause}, or CAN-H and CAN-L are swapped")
     elif errors:
         remarks.append("errors and frames: termination (60 ohm between CAN-H and CAN-L), a loose wire, ground")
     elif not received.get("packets"):
-        remarks.append("nothing heard so far: ignition, wiring, bitrate; `candump " + str(link.get("ifname")) + "`")
+        remarks.append(f"{NOTHING_HEARD[1]}: ignition, wiring, bitrate; `candump {link.get('ifname')}`")
         if driver == "mcp251x":
             remarks.append(
                 "an MCP2515 that listens only counts no errors: a wrong bitrate or oscillator is silence too"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from agent.interfaces import Found, Machine, Rates, can_table, text_of
@@ -116,7 +117,7 @@ def _found_port(machine: Machine, port: Port, known: tuple[str, str, bool], rate
     if kind == "slcan":
         toml = can_table(f"can_{port.name}", "slcan", channel, rates)
         remarks += ["data bitrates of slcan are 2000000 and 5000000"] if rates.fd else []
-        remarks += ["needs the extra serial: pip install 'tbox-agent[serial]'"]
+        remarks += [] if find_spec("serial") else ["needs the extra serial: pip install 'tbox-agent[serial]'"]
     else:
         toml = f'[gnss]\ndevice = "{channel}"\n' if kind == "gnss" else f'[modem]\nport = "{channel}"\n'
     return Found(kind, channel, what, f"/dev/{port.name}", sure=sure, toml=toml, remarks=remarks)

@@ -40,13 +40,14 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"found": [asdict(each) for each in found], "next": next_steps})
         return 0
-    _print(found)
+    print_found(found)
     for line in next_steps:
         print(f"- {line}")
     return 0
 
 
-def _print(found: "list[Found]") -> None:
+def print_found(found: "list[Found]") -> None:
+    """A table, then what each is good for: comments and TOML, so that all behind the table can be pasted."""
     from agent.texttable import print_table
 
     if not found:
@@ -63,5 +64,5 @@ def _print(found: "list[Found]") -> None:
             print(f"#   $ {command}")
         for name, text in each.files.items():
             print(f"#   to last, {name} (then `sudo systemctl enable --now systemd-networkd`):")
-            sys.stdout.write("".join(f"#     {line}\n" for line in text.splitlines()))
+            sys.stdout.write("".join(f"#     {line}".rstrip() + "\n" for line in text.splitlines()))
         sys.stdout.write(each.toml)

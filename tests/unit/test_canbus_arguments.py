@@ -24,6 +24,7 @@ from agent.canbus_arguments import (
     bus_channel,
     settings_fault,
 )
+from agent.cli import main
 from agent.errors import ConfigError
 
 FD = {"fd": True, "bitrate": 500_000, "data_bitrate": 2_000_000}
@@ -171,3 +172,13 @@ def test_timing_in_the_options_has_the_last_word() -> None:
     timing = can.BitTiming.from_sample_point(8_000_000, 500_000, 75)
     entry = Settings(interface="pcan", bitrate=250_000, options={"timing": timing}, listen_only=False)
     assert bus_arguments(entry, ()) == {"timing": timing}
+
+
+def test_the_check_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "tbox.toml"
+    file.write_text(
+        '[vehicle]\nvin = "LGBTEST0000000017"\nmapping = "shipped:reference_ev.toml"\n[platform]\nhost = "127.0.0.1"\n'
+        '[[can]]\nname = "pt"\ninterface = "pcan"\nchannel = "PCAN_USBBUS1"\nbitrate = 500000\nfd = true\n'
+    )
+    assert main(["check", "-c", str(file)]) == 2
+    assert "can.pt: data_bitrate: is missing; with fd = true pcan needs both" in capsys.readouterr().err

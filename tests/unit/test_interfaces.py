@@ -12,6 +12,8 @@ import msgspec
 import pytest
 
 from agent.canbus_arguments import settings_fault
+from agent.cli import main
+from agent.commands.interfaces import print_found
 from agent.config import Can
 from agent.config_values import convert
 from agent.interfaces import Found, Machine, Rates, what_next
@@ -398,6 +400,15 @@ def test_errors_and_no_frames_behind_a_hat_point_to_the_oscillator(tree: Tree) -
     assert "if it is not 16 MHz, every bitrate is off by the ratio (8 MHz: 0.5 times, 12 MHz: 0.75 times" in said(hat)
 
 
+def test_a_silent_hat_points_there_too_as_its_chip_counts_no_errors(tree: Tree) -> None:
+    node = tree.chip(oscillator=8_000_000)
+    tree.interface(CAN0, "spi0/spi0.0", "mcp251x")
+    tree.link("sys/devices/spi0/spi0.0/of_node", node)
+    can0, hat = tree.find()
+    assert "counts no errors" in said(can0)
+    assert "16 MHz: 2 times" in said(hat)
+
+
 def test_an_oscillator_that_no_such_hat_has(tree: Tree) -> None:
     tree.chip(oscillator=1_600_000)
     assert "an oscillator of 1.6 MHz is unusual" in said(tree.only())
@@ -406,7 +417,7 @@ def test_an_oscillator_that_no_such_hat_has(tree: Tree) -> None:
 @pytest.mark.parametrize(("counts", "expected"), [("0  0", True), ("12  0", False)])
 def test_an_interrupt_that_never_came(tree: Tree, counts: str, expected: bool) -> None:
     node = tree.chip()
-    tree.interface(CAN0, "spi0/spi0.0", "mcp251x")
+    tree.interface(changed(CAN0, lambda link: link["stats64"]["rx"].update(packets=5)), "spi0/spi0.0", "mcp251x")
     tree.link("sys/devices/spi0/spi0.0/of_node", node)
     tree.file("proc/interrupts", f"      CPU0 CPU1\n 55: {counts}  pinctrl-bcm2835  25 Level  spi0.0\nERR: 0\n")
     assert ("its interrupt never came" in said(tree.find()[1])) == expected
@@ -447,3 +458,22 @@ def test_the_libraries_of_this_machine_are_asked_in_a_process_of_their_own() -> 
     from agent.interfaces_libraries import library_devices
 
     assert all(each.kind == "library" for each in library_devices(Machine(), Rates()))
+
+
+def test_the_command_gives_json_and_refuses_a_bitrate_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["interfaces", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out).keys() == {"found", "next"}
+    assert main(["interfaces", "--bitrate", "500"]) == 2
+    assert "--bitrate: 500 is not in 1000..20000000 bit/s" in capsys.readouterr().err
+
+
+def test_what_the_command_prints_is_a_configuration_with_comments(
+    tree: Tree, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree.interface(FRESH, "pci0000:00/0000:00:08.0", "kvaser_pci")
+    tree.usb("1-1", "16d0:117e", "", {0: "ttyACM0"})
+    print_found(tree.find())
+    table, _, blocks = capsys.readouterr().out.partition("\n\n")
+    assert table.splitlines()[0].split() == ["kind", "channel", "what", "state"]
+    assert [can["channel"] for can in tomllib.loads(blocks)["can"]] == ["can0", "/dev/ttyACM0"]
+    assert f"#   $ {TO_LISTEN}\n" in blocks
