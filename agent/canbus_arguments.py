@@ -31,6 +31,8 @@ WHAT_IT_NEEDS = {
 class BusSettings(Protocol):
     """One [[can]] entry of the configuration. `options` go to python-can's bus as they are.
 
+    `bcm` false: SocketCAN without the kernel's Broadcast Manager.
+
     interface "log" plays the recording `channel`; its options are log_channel (only that channel of the recording) and
     frame_ms (replaces the stamps).
     """
@@ -51,6 +53,8 @@ class BusSettings(Protocol):
     def listen_only(self) -> bool: ...
     @property
     def loop(self) -> bool: ...
+    @property
+    def bcm(self) -> bool: ...
     @property
     def options(self) -> Mapping[str, Any]: ...
 
