@@ -86,7 +86,7 @@ class CanBus:
         """The path of this attempt: what the kernel lacks may be there at the next one."""
         kind, reason = choose(self.settings)
         if kind == RAW:
-            self.feed.say(logging.WARNING, "CAN bus by receive thread bus=%s reason=%s", self.settings.name, reason)
+            self.feed.say(logging.INFO, "CAN bus by receive thread bus=%s reason=%s", self.settings.name, reason)
         return PATHS[kind](self.feed) if kind in PATHS else PythonCanPath(self.feed)
 
     def _note_closed(self, problem: str) -> None:

@@ -113,6 +113,7 @@ class BcmPath:
         self._keep = feed.latest.keeper(feed.index)
         needs = feed.latest.needs(feed.index)
         found = operations(needs, self._fd)
+        self._both = feed.latest.plain(feed.index) if self._fd else {}
         self._newest = [each.setup for each in found if each.kind == NEWEST]
         self._pages = [each.setup for each in found if each.kind == PAGES]
         self._every = [each.setup for each in found if each.kind == EVERY]
@@ -179,13 +180,15 @@ class BcmPath:
         """Keep what has been handed over."""
         if self._bcm is None or self._raw is None:
             return
-        feed, keep = self._feed, self._keep
+        feed, keep, stamps = self._feed, self._keep, self._feed.latest.stamps
         messages = self._bcm.messages(self._asked)
         if self._fd:
             messages.sort(key=_stamp)  # both sorts of one identifier: the newer one has to come last
         for message, stamp in messages:
             if len(message) > HEAD.size:
                 can_id, size = FRAME_HEAD.unpack_from(message, HEAD.size)
+                if can_id in self._both and stamp < stamps[self._both[can_id][0]]:
+                    continue  # the other sort's operation has given out a newer one meanwhile
                 keep(can_id, message[HEAD.size + DATA_AT : HEAD.size + DATA_AT + size], stamp)
                 feed.frames += 1
         self._raw.take()
