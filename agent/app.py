@@ -115,6 +115,12 @@ class Agent:
         platform = PlatformSide(self._config, self._file, self._edition, self._clock, outbox, self._random)
         await platform.open()
         self.uplink = platform.uplink
+        buses = self._make_buses()
+
+        def refresh() -> None:
+            for bus in buses:
+                bus.refresh()
+
         self.collector = Collector(
             edition=self._edition,
             vin=self._config.vehicle.vin,
@@ -127,9 +133,9 @@ class Agent:
             appended=platform.appended,
             on_phase=platform.phase,
             awake=slots_of(self.mapping.plan, self._vehicle_buses()),
+            refresh=refresh,
         )
         platform.collector = self.collector
-        buses = self._make_buses()
         names = self.mapping.buses
         attached = Attached(self._config, names, self.latest, self._clock, self._random, platform.sim_card)
         self.attached = attached

@@ -59,8 +59,9 @@ class Collector:
 
     `appended` hears of each commit: ids and rows of the sample just taken, and the number of rows from before a fault that
     went with it. `on_phase` hears False when nothing is left to report until the vehicle wakes, and True when it
-    does. `settings` may be replaced at any time; the next sample follows them. `silence_s`: buses silent for so long are a
-    vehicle switched off; 0: never. `awake`: the sources that fall silent with the vehicle; none: all of them.
+    does. `refresh` brings the newest frames into `latest`, right before a sample. `settings` may be replaced at any time;
+    the next sample follows them. `silence_s`: buses silent for so long are a vehicle switched off; 0: never.
+    `awake`: the sources that fall silent with the vehicle; none: all of them.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Collector:
         clock: Clock,
         appended: Callable[[list[int], list[NewRow], int], None],
         on_phase: Callable[[bool], None],
+        refresh: Callable[[], None],
         awake: Sequence[int] = (),
     ) -> None:
         self.counters = CollectCounters()
@@ -90,6 +92,7 @@ class Collector:
         self._clock = clock
         self._appended = appended
         self._on_phase = on_phase
+        self._refresh = refresh
         self._awake = awake
         self._active = True
         self._burst = False
@@ -119,7 +122,8 @@ class Collector:
 
     async def sample(self) -> None:
         """Take the sample of this second; append it if it is due."""
-        stamp = self._clock.stamp()
+        self._refresh()
+        stamp = self._clock.stamp()  # no frame is newer than this
         now = self._clock.at(stamp)
         second = self._clock.wall_ms() // 1000
         self.counters.sampled += 1
