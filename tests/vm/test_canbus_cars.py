@@ -19,8 +19,8 @@ from canbus_parts import Settings
 from agent.canbus import CanBus
 from agent.clock import Clock
 from agent.core.frames import NEVER, LatestFrames
-from agent.core.sampler import Sampler
 from agent.core.packet import Packet
+from agent.core.sampler import Sampler
 from agent.packetjson import packet_to_json
 from agent.signalmap import load_mapping
 
