@@ -66,14 +66,11 @@ def run(args: argparse.Namespace) -> int:
     warnings += platform_remarks(config)
     if args.json:
         security = dict(describe(config.security))
-        print(
-            json.dumps(
-                _as_dict(mapping, coverage, warnings) | {"security": security, **dict(attached.lines)},
-                ensure_ascii=False,
-            )
-        )
+        more = {"security": security, "buses": _buses(config, mapping), **dict(attached.lines)}
+        print(json.dumps(_as_dict(mapping, coverage, warnings) | more, ensure_ascii=False))
     else:
         _print(mapping, coverage, warnings, args.lang)
+        _print_buses(config, mapping)
         for name, value in attached.lines:
             print(f"{name}: {value}")
         _print_security(config)
@@ -173,6 +170,29 @@ def _tls_warning(config: "Config") -> str | None:
     if platform.tls or not idle:
         return None
     return f"{' and '.join(f'platform.{name}' for name in idle)}: without effect, the link is not TLS; tls = true makes it so"
+
+
+def _buses(config: "Config", mapping: "CompiledMapping") -> list[dict[str, str]]:
+    """How each bus will be heard on this machine."""
+    from agent.canbus_choice import described
+    from agent.core.frames import LatestFrames
+
+    latest = LatestFrames(mapping.plan)
+    rows = []
+    for bus in config.can:
+        path, text = "none", "not opened, the mapping reads nothing from it"
+        if bus.name in mapping.buses:
+            path, text = described(bus, mapping.buses.index(bus.name), latest)
+        rows.append({"name": bus.name, "path": path, "how": text})
+    return rows
+
+
+def _print_buses(config: "Config", mapping: "CompiledMapping") -> None:
+    rows = _buses(config, mapping)
+    width = max(len(row["name"]) for row in rows)
+    print("\nbuses")
+    for row in rows:
+        print(f"  {row['name']:{width}}  {row['how']}")
 
 
 def _print_security(config: "Config") -> None:
