@@ -166,8 +166,8 @@ class Transport:
             self._give_up(key)
         size = data[1] | data[2] << 8
         to_all = data[0] == _BAM
-        if not SINGLE < size <= LONGEST or data[3] != (size + 6) // 7 or data[7] > 3:
-            return
+        if size <= SINGLE or data[3] != (size + 6) // 7 or data[7] > 3:
+            return  # 255 packets at most, so 1785 bytes; 18 bits of PGN
         if to_all != (key >> 8 == _EVERYBODY):
             return
         can_id = EXTENDED | 6 << 26 | _pgn(data) << 8 | key & 0xFF
