@@ -164,6 +164,8 @@ def _options(path: str, table: dict[str, Any], frame: Frame, values: Values) -> 
     if "j1939" in table and (not isinstance(j1939, bool) or (j1939 and not frame.message.is_extended_frame)):
         values.fault(f"{path}.j1939", "must be true or false, and true only for a 29-bit identifier")
     frame.j1939 = j1939
+    if frame.source is not None and j1939 is False:
+        values.fault(f"{path}.j1939", "is false, and the name says a J1939 source address")
     if "source" in table:
         _source(f"{path}.source", table, frame, values)
     try:
