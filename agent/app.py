@@ -18,7 +18,7 @@ from agent.config import Config, vin_warning
 from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
 from agent.errors import AgentError, ConfigError
-from agent.mapping.plan import slots_of, unseen
+from agent.mapping.plan import rivalries, unseen
 from agent.outbox_thread import OutboxThread
 from agent.platform.side import PlatformSide
 from agent.platform.uplink import Uplink
@@ -84,7 +84,7 @@ class Agent:
         for text in self.mapping.warnings:
             log.warning("%s", text)
         self._edition = self.mapping.edition
-        self.latest = LatestFrames(self.mapping.plan)
+        self.latest = LatestFrames(self.mapping.plan, clock.ticks_per_ms)
         self.uplink: Uplink | None = None
         self.collector: Collector | None = None
         self.attached: Attached | None = None
@@ -132,7 +132,7 @@ class Agent:
             clock=self._clock,
             appended=platform.appended,
             on_phase=platform.phase,
-            awake=slots_of(self.mapping.plan, self._vehicle_buses()),
+            awake=slots_of_buses(self.mapping.plan, self._vehicle_buses()),
             refresh=refresh,
         )
         platform.collector = self.collector
@@ -185,7 +185,11 @@ class Agent:
         if missing := unseen(self.mapping.plan, self.latest.stamps):
             log.warning("mapped messages not seen so far, sent as invalid: %s", ", ".join(missing))
         before = {bus.settings.name: 0 for bus in buses}
+        said = 0
         while True:
+            for text in rivalries(self.mapping.plan, self.latest.rivals[said:]):
+                log.warning("%s", text)
+                said += 1
             await self._clock.sleep_until(self._clock.now() + HEALTH_MS)
             for bus in buses:
                 name = bus.settings.name
@@ -215,6 +219,8 @@ class Agent:
             "unknown_mux": latest.unknown_mux,
             "bad_checksum": latest.bad_checksum,
             "stuck_counter": latest.stuck_counter,
+            "other_source": latest.other_source,
+            "torn": latest.torn,
             "missed_seconds": collected.missed,
             "clock": collected.clock,
             "links_lost": links.links_lost,
