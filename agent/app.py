@@ -18,7 +18,7 @@ from agent.config import Config, vin_warning
 from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
 from agent.errors import AgentError, ConfigError
-from agent.mapping.plan import rivalries, unseen
+from agent.mapping.plan import rivalries, slots_of_buses, unseen
 from agent.outbox_thread import OutboxThread
 from agent.platform.side import PlatformSide
 from agent.platform.uplink import Uplink
