@@ -1,0 +1,181 @@
+"""Which signals of public DBC files may fill the ten core items: labelled by hand, names only.
+
+`DEV` is what `agent/suggest` was tuned on. `HELD_OUT` was named before any tuning, family by family so that no maker's habits
+leak over, and is evaluated once a version. Its labels were written after the first version was complete and before it was
+run on them.
+
+An item that is missing from a file's table is one that the file does not have: to propose one there with confidence is wrong.
+Files: `data:` under $TBOX_DATA, `package:` in the package opendbc, `shipped:` in dbc/.
+"""
+
+ITEMS = (
+    "vehicle_state",
+    "speed",
+    "odometer",
+    "total_voltage",
+    "total_current",
+    "soc",
+    "gear",
+    "motor_torque",
+    "motor_speed",
+    "temperature",
+)
+
+Labels = dict[str, dict[str, set[str]]]
+
+DEV: Labels = {
+    "data:bmw_i3/i3_LIM_dbc1.dbc": {
+        "odometer": {"UnknownMsg330.Odometer"},
+        "total_voltage": {"BMSMsg112.Battery_Volts"},
+        "total_current": {"BMSMsg112.Battery_Current"},
+        "soc": {"BMSMsg112.HVBatt_SOC", "BMSMsg432.Display_SOC"},
+    },
+    "data:opendbc/gm_global_a_high_voltage_management.dbc": {
+        "total_voltage": {"Pack_Stats.Pack_Voltage"},
+        "total_current": {"Pack_Stats.Pack_Current"},
+        "temperature": {f"Battery_temp.Temp_{letter}" for letter in "ABCDEFGHI"},
+    },
+    "data:savvycan/ThinkCity.dbc": {
+        "vehicle_state": {
+            "RAC_Status.CarState",
+            "RAC_Status.ContactKey",
+            "BMS_System_Data_4.sys_BMI_state",
+            "BMS_SystemData_9.sys_ignition",
+        },
+        "speed": {
+            "PCU_Information_0.VehicleSpeed",
+            "PCU_Information_2.SpeedIndication",
+            "VCU_OffBoardData_0.OffboardVehicleSpeed",
+            "ESP_Command.ESPVehicleSpeed",
+        },
+        "odometer": {"RAC_Information.Odometer"},
+        "total_voltage": {"BMS_System_Data_0.sys_voltage"},
+        "total_current": {"BMS_System_Data_0.sys_current"},
+        "soc": {"BMS_SystemData_9.BatterySOC", "VCU_OffBoardData_0.BatteryStateOfCharge"},
+        "gear": {"PCU_Information_1.GearPosition", "VCU_OffBoardData_1.KeyOnGearPosition"},
+        "motor_torque": {"PCU_Torque.MotorActualTorque"},
+        "motor_speed": {"PCU_Torque.MotorSpeed"},
+        "temperature": {"BMS_System_Data_0.sys_tempMean"},
+    },
+    "shipped:reference_ev.dbc": {
+        "vehicle_state": {"VCU_Drive.DriveState", "BCM_Status.Ignition"},
+        "speed": {"ESC_Speed.VehicleSpeed"},
+        "odometer": {"ICM_Odometer.Odometer"},
+        "total_voltage": {"BMS_Status.PackVoltage"},
+        "total_current": {"BMS_Status.PackCurrent"},
+        "soc": {"BMS_Soc.Soc"},
+        "gear": {"VCU_Drive.Gear"},
+        "motor_torque": {"MCU1_Status.Torque", "MCU2_Status.Torque"},
+        "motor_speed": {"MCU1_Status.Speed", "MCU2_Status.Speed"},
+        "temperature": {
+            "MCU1_Power.MotorTemperature",
+            "MCU2_Power.MotorTemperature",
+            *(f"BMS_Temps.Probe{number}" for number in range(1, 33)),
+        },
+    },
+    "data:opendbc/comma_body.dbc": {
+        "vehicle_state": {"VAR_VALUES.IGNITION", "KNEE_VAR_VALUES.IGNITION"},
+        "total_voltage": {"BODY_DATA.BATT_VOLTAGE", "KNEE_DATA.BATT_VOLTAGE"},
+        "soc": {"BODY_DATA.BATT_PERCENTAGE", "KNEE_DATA.BATT_PERCENTAGE"},
+        "motor_speed": {
+            f"{message}.SPEED_{side}" for message in ("MOTORS_DATA", "KNEE_MOTORS_DATA") for side in "LR"
+        },
+        "temperature": {"BODY_DATA.MCU_TEMP", "KNEE_DATA.MCU_TEMP"},
+    },
+    "package:opendbc/dbc/cadillac_ct6_powertrain.dbc": {
+        "speed": {"ECMVehicleSpeed.VehicleSpeed"},
+        "total_voltage": {"BECMBatteryVoltageCurrent.HVBatteryVoltage"},
+        "total_current": {"BECMBatteryVoltageCurrent.HVBatteryCurrent"},
+        "gear": {"ECMPRDNL.PRNDL"},
+    },
+    "data:opendbc/hongqi_hs5.dbc": {"speed": {"ABS_1.VEHICLE_SPEED"}},
+    "data:opendbc/psa_aee2010_r3.dbc": {
+        "vehicle_state": {"RESTRAINTS.IGNITION"},
+        "speed": {"Dyn_Veh.P060_vECU", "HS2_DYN_ABR_38D.VITESSE_VEHICULE_ROUES"},
+        "odometer": {"DAT4_BSI_AEE2010.P015_Com_lTotDst"},
+        "gear": {"Dyn2_CMM.P152_Gearbx_stGear", "Dyn_V2_BVMP.P287_Com_stGearRat"},
+    },
+    "data:opendbc/hyundai_kia_generic.dbc": {
+        "vehicle_state": {
+            "CGW1.CF_Gway_IGNSw",
+            "CGW1.CF_Gway_Ign1",
+            "CGW1.CF_Gway_Ign2",
+            "GW_IPM_PE_1.C_IGNSW",
+        },
+        "speed": {"CLU11.CF_Clu_Vanz", "EMS14.EMS_VS", "CLU15.CF_Clu_VehicleSpeed", "CLU15.CF_Clu_VehicleSpeed2"},
+        "odometer": {"CLU12.CF_Clu_Odometer"},
+        "gear": {
+            "LVR12.CF_Lvr_Gear",
+            "LVR11.CF_Lvr_GearInf",
+            "CLU15.CF_Clu_Gear",
+            "TCU12.CUR_GR",
+            "EMS20.HYDROGEN_GEAR_SHIFTER",
+            "ELECT_GEAR.Elect_Gear_Shifter",
+        },
+    },
+    "package:opendbc/dbc/ford_cgea1_2_ptcan_2011.dbc": {
+        "vehicle_state": {"BodyInformation_3.Ignition_Status"},
+        "speed": {"EngVehicleSpThrottle_CG1.Veh_V_ActlEng", "BrakeSysFeatures.Veh_V_ActlBrk"},
+        "odometer": {"Cluster_Information.OdometerMasterValue"},
+        "gear": {
+            "TransGearData.GearLvrPos_D_Actl",
+            "EngineData_1_CG1.TrnIpcDsplyGear_D_Actl",
+            "TransData_2_CG1.GearPos_D_Actl",
+            "TransGearData_3_CG1.GearEngag_D_Actl",
+        },
+    },
+    "package:opendbc/dbc/volvo_v60_2015_pt.dbc": {"speed": {"VehicleSpeed1.VehicleSpeed"}},
+    "package:opendbc/dbc/volvo_v40_2017_pt.dbc": {
+        "speed": {
+            "SpeedSignal0.VehicleSpeedSignal",
+            "VehicleSpeed0.VehicleSpeed",
+            "VehicleSpeed1.VehicleSpeed",
+        },
+        "gear": {"TCM0.GearShifter", "Gear.TransmissionGear"},
+    },
+    "package:opendbc/dbc/chrysler_cusw.dbc": {
+        "speed": {"BRAKE_1.VEHICLE_SPEED", "CLUSTER_1.SPEEDOMETER"},
+        "gear": {"GEAR.PRNDL", "GEARBOX_1.ACTUAL_GEAR"},
+    },
+    "package:opendbc/dbc/chrysler_pacifica_2017_hybrid_private_fusion.dbc": {},
+    "package:opendbc/dbc/acura_ilx_2016_nidec.dbc": {"speed": {"VEHICLE_STATE.VEHICLE_SPEED"}},
+    "package:opendbc/dbc/hyundai_santafe_2007.dbc": {
+        "speed": {"ESP_Flags.VehicleSpeed"},
+        "gear": {"TCU_Data.CurrentGear"},
+    },
+    "package:opendbc/dbc/bmw_e9x_e8x.dbc": {
+        "vehicle_state": {"TerminalStatus.IgnitionOff", "GWS_ShiftLeverHeartbeat.IgnOff"},
+        "speed": {"Speed.VehicleSpeed"},
+        "gear": {
+            "GearSelectorSwitch.ShifterPosition",
+            "GearSelectorSwitch.m3ShifterPosition",
+            "TransmissionDataDisplay.ShiftLeverPosition",
+            "TransmissionDataDisplay.GearAct",
+        },
+    },
+    "package:opendbc/dbc/nissan_xterra_2011.dbc": {"speed": {"SPEED.SPEED", "SPEED_BREAK.SPEED_MPH"}},
+    "data:css/canmod-gnss.dbc": {"speed": {"GnssSpeed.Speed"}, "odometer": {"GnssOdo.DistanceTotal"}},
+    "data:css/tp_j1939.dbc": {},
+}
+
+# Written down before the first tuning; labels follow.
+HELD_OUT_FILES = (
+    "package:opendbc/dbc/tesla_model3_vehicle.dbc",
+    "package:opendbc/dbc/tesla_model3_party.dbc",
+    "data:opendbc/tesla_can.dbc",
+    "data:tesla_model_s/tesla_powertrain.dbc",
+    "data:savvycan/bms.dbc",
+    "data:opendbc/vw_meb.dbc",
+    "package:opendbc/dbc/vw_mqb.dbc",
+    "data:opendbc/gwm_haval_h6_phev_2024.dbc",
+    "data:opendbc/rivian_primary_actuator.dbc",
+    "data:css/tp_uds.dbc",
+    "package:opendbc/dbc/fca_giorgio.dbc",
+    "package:opendbc/dbc/toyota_prius_2010_pt.dbc",
+    "package:opendbc/dbc/toyota_2017_ref_pt.dbc",
+    "package:opendbc/dbc/mazda_2017.dbc",
+    "package:opendbc/dbc/mercedes_benz_e350_2010.dbc",
+    "package:opendbc/dbc/opel_omega_2001.dbc",
+    "package:opendbc/dbc/luxgen_s5_2015.dbc",
+    "package:opendbc/dbc/ESR.dbc",
+)
