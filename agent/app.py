@@ -14,8 +14,8 @@ from agent.canbus import CanBus
 from agent.clock import Clock
 from agent.collect import Collector
 from agent.config import Config, vin_warning
+from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 from agent.errors import AgentError, ConfigError
 from agent.mapping.plan import unseen
 from agent.outbox_thread import OutboxThread

@@ -10,11 +10,11 @@ import msgspec
 from agent.beijing import BEIJING
 from agent.clock import Clock
 from agent.core.edition import Edition
+from agent.core.frames import LatestFrames
 from agent.core.occasion import Occasion, ReportSettings, Ring, Steady, View
 from agent.core.packet import has_time_bytes
 from agent.core.report import encode_report
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 from agent.outbox import NewRow
 from agent.outbox_seconds import STEP_S
 

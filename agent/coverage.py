@@ -9,11 +9,11 @@ import msgspec
 from agent.core.dataunit import TIME_SIZE
 from agent.core.edition import Edition
 from agent.core.field import Items, Layout
+from agent.core.frames import LatestFrames
 from agent.core.packet import HEADER_SIZE
 from agent.core.report import encode_report
 from agent.core.sampler import Sampler
 from agent.core.session import REALTIME
-from agent.core.signals import LatestFrames
 from agent.fieldtable import items_of
 from agent.mapping.plan import CompiledMapping
 

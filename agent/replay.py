@@ -10,11 +10,11 @@ import msgspec
 
 from agent.canlog import LogReader, MaskedIds
 from agent.core.edition import Edition
+from agent.core.frames import LatestFrames
 from agent.core.packet import COMMAND, PLAIN, build_packet, time_bytes
 from agent.core.report import Schedule, encode_report
 from agent.core.sampler import Sampler
 from agent.core.session import REALTIME
-from agent.core.signals import LatestFrames
 
 log = logging.getLogger(__name__)
 

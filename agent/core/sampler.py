@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from agent.core.signals import LatestFrames
+    from agent.core.frames import LatestFrames
 
 
 class Sampler:

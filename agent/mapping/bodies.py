@@ -1,6 +1,6 @@
 """A mapping file's sections against the tables of an edition: the plan that the core runs, and where each item comes from.
 
-The plan is JSON: `buses`, `messages`, `sources` (see `agent/core/signals.py`), and
+The plan is JSON: `buses`, `messages`, `sources` (see `agent/core/frames.py` and `agent/core/signals.py`), and
 
     defaults      what every entry of `values` holds while nothing is known
     operands      how many physical values the expressions need

@@ -6,10 +6,10 @@ from agent.core.dataunit import TIME_SIZE
 from agent.core.edition import Edition
 from agent.core.editions import EDITIONS
 from agent.core.field import Field, Items, Layout
+from agent.core.frames import LatestFrames
 from agent.core.packet import MAX_DATA_UNIT
 from agent.core.report import encode_report
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 from agent.errors import ConfigError
 from agent.mapping.dbcfile import Dbc, load_dbc
 from agent.mapping.declared import declarations, sources_of

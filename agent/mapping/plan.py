@@ -8,7 +8,7 @@ from typing import Any
 from agent.core.edition import Edition
 from agent.core.editions import EDITIONS
 from agent.core.field import Field, Layout, Sized
-from agent.core.signals import EXTENDED, NEVER
+from agent.core.frames import EXTENDED, NEVER
 
 __all__ = ["CompiledMapping", "DbcSource", "Item", "unseen", "with_declared"]
 

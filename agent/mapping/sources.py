@@ -232,7 +232,7 @@ class Sources:
         return frame.slots[key]
 
     def plan(self) -> dict[str, list[Row]]:
-        """`messages` and `sources` of the plan, as `agent/core/signals.py` describes them."""
+        """`messages` and `sources` of the plan, as `agent/core/frames.py` and `agent/core/signals.py` describe them."""
         messages = []
         for frame in self._frames.values():
             if not frame.slots:

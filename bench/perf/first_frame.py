@@ -17,9 +17,9 @@ def _end() -> None:
 
 
 def _agent(config: str) -> int:
-    from agent.core import signals
+    from agent.core import frames
 
-    class Watched(signals.LatestFrames):
+    class Watched(frames.LatestFrames):
         def keeper(self, bus: int) -> Callable[[int, bytes | bytearray, int], None]:
             keep = super().keeper(bus)
 
@@ -30,7 +30,7 @@ def _agent(config: str) -> int:
 
             return keep_one
 
-    signals.LatestFrames = Watched  # type: ignore[misc]
+    frames.LatestFrames = Watched  # type: ignore[misc]
     from agent.cli import main
 
     return main(["run", "-c", config])

@@ -21,7 +21,7 @@ from can.interfaces.virtual import VirtualBus
 
 from agent.canbus import POLL_S, CanBus
 from agent.clock import Clock
-from agent.core.signals import LatestFrames
+from agent.core.frames import LatestFrames
 from agent.errors import BusError
 from bench.perf.traffic import MESSAGES, compiled_plan, dbc_text, message
 

@@ -8,9 +8,9 @@ import can
 from agent.clock import Clock
 from agent.config import dbc_folder
 from agent.core.editions import EDITIONS
+from agent.core.frames import EXTENDED, LatestFrames
 from agent.core.report import encode_report
 from agent.core.sampler import Sampler
-from agent.core.signals import EXTENDED, LatestFrames
 from agent.signalmap import CompiledMapping, load_mapping
 from bench.cycles import URBAN
 from bench.frames import load_frames, reference_dbc

@@ -21,7 +21,7 @@ from cantools.database.can import Database
 from agent.canlog import read_log
 from agent.config import dbc_folder
 from agent.core.editions import EDITIONS
-from agent.core.signals import EXTENDED
+from agent.core.frames import EXTENDED
 from agent.replay import Replay, wanted_ids
 from agent.signalmap import CompiledMapping, load_mapping
 from bench.frames import reference_dbc

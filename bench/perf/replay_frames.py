@@ -13,7 +13,7 @@ from typing import Any
 import can
 
 from agent.canlog import MaskedIds, read_log
-from agent.core.signals import LatestFrames
+from agent.core.frames import LatestFrames
 from bench.perf.traffic import compiled_plan, message
 
 FRAMES = 60_000

@@ -11,8 +11,8 @@ from typing import Any
 import cantools.database
 from cantools.database.can import Database, Message
 
+from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 from agent.signalmap import load_mapping
 
 __all__ = ["measure"]

@@ -8,9 +8,9 @@ from agent.clock import Clock
 from agent.collect import Collector
 from agent.config import dbc_folder
 from agent.core.edition2016 import EDITION
+from agent.core.frames import LatestFrames
 from agent.core.occasion import ReportSettings
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 from agent.outbox_thread import OutboxThread
 from agent.signalmap import load_mapping
 

@@ -10,9 +10,9 @@ from test_collect import START_S, VIN, World
 from agent.collect import Collector
 from agent.core.dataunit import decode_bodies
 from agent.core.edition2016 import EDITION
+from agent.core.frames import LatestFrames
 from agent.core.occasion import ReportSettings
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 from agent.outbox_thread import OutboxThread
 from agent.signalmap import load_mapping
 

@@ -13,8 +13,8 @@ from test_collect_alarm import DBC, MAPPING
 from agent.clock import Clock
 from agent.collect import Collector
 from agent.core.editions import EDITIONS
+from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 from agent.crypto.keys import ALGORITHMS, encode_public_key
 from agent.outbox import NewRow
 from agent.outbox_ledger import read_stats

@@ -6,10 +6,10 @@ import pytest
 from agent.clock import Clock
 from agent.config import dbc_folder
 from agent.core.edition2025 import EDITION as EDITION_2025
+from agent.core.frames import EXTENDED, LatestFrames
 from agent.core.packet import COMMAND, PLAIN, Packet, build_packet, time_bytes
 from agent.core.report import encode_report
 from agent.core.sampler import Sampler
-from agent.core.signals import EXTENDED, LatestFrames
 from agent.packetjson import packet_to_json
 from agent.signalmap import load_mapping
 from bench.cycles import URBAN

@@ -10,9 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.core.edition import Edition
+from agent.core.frames import LatestFrames
 from agent.core.packet import COMMAND, PLAIN, Packet, build_packet
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 from agent.mapping.declared import declared_editions
 from agent.packetjson import packet_from_json, packet_to_json
 from agent.signalmap import load_mapping

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.core.editions import EDITIONS
+from agent.core.frames import LatestFrames
 from agent.core.report import encode_report
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 from agent.errors import ConfigError
 from agent.mapping.dbcfile import load_dbc
 from agent.signalmap import load_mapping

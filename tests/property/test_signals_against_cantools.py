@@ -13,7 +13,8 @@ import cantools.database
 import pytest
 from cantools.database.can import Message, Signal
 
-from agent.core.signals import Decoder, LatestFrames
+from agent.core.frames import LatestFrames
+from agent.core.signals import Decoder
 from agent.errors import ConfigError
 from agent.mapping.dbcfile import Dbc, load_dbc
 from agent.mapping.sources import Sources

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 from agent.signalmap import CompiledMapping, load_mapping
 
 HEAD = 'format = 1\nname = "test"\nedition = "2016"\n[dbc.b]\nfiles = ["test.dbc"]\n'

@@ -9,9 +9,9 @@ from mapped import HEAD, write
 from agent.cli import main
 from agent.core.editions import EDITIONS
 from agent.core.errors import RemoteProtocolError
+from agent.core.frames import LatestFrames
 from agent.core.packet import COMMAND, PLAIN, build_packet
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 from agent.errors import ConfigError
 from agent.explain import explain
 from agent.fieldtable import field_rows

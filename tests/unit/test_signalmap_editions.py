@@ -7,9 +7,9 @@ import pytest
 from mapped import HEAD, write
 
 from agent.core.dataunit import decode_bodies
+from agent.core.frames import LatestFrames
 from agent.core.report import encode_report
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 from agent.errors import ConfigError
 from agent.signalmap import CompiledMapping, load_mapping
 

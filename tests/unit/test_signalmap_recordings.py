@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from agent.canlog import read_log
+from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 from agent.signalmap import CompiledMapping, load_mapping
 
 ROOT = Path(__file__).resolve().parents[2]

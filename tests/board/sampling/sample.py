@@ -4,8 +4,8 @@ import binascii
 import json
 import sys
 
+from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
-from agent.core.signals import LatestFrames
 
 
 def main(path: str) -> None:
