@@ -23,6 +23,7 @@ COMMANDS = (
     "check",
     "run",
     "replay",
+    "suggest",
     "decode",
     "encode",
     "explain",

@@ -37,6 +37,7 @@ DEV: Labels = {
     },
     "data:savvycan/ThinkCity.dbc": {
         "vehicle_state": {
+            "VCU_OffBoardData_1.VehicleState",
             "RAC_Status.CarState",
             "RAC_Status.ContactKey",
             "BMS_System_Data_4.sys_BMI_state",
@@ -58,7 +59,7 @@ DEV: Labels = {
         "temperature": {"BMS_System_Data_0.sys_tempMean"},
     },
     "shipped:reference_ev.dbc": {
-        "vehicle_state": {"VCU_Drive.DriveState", "BCM_Status.Ignition"},
+        "vehicle_state": {"VCU_Drive.DriveState", "BCM_Ignition.Ignition"},
         "speed": {"ESC_Speed.VehicleSpeed"},
         "odometer": {"ICM_Odometer.Odometer"},
         "total_voltage": {"BMS_Status.PackVoltage"},
@@ -141,7 +142,7 @@ DEV: Labels = {
     "package:opendbc/dbc/acura_ilx_2016_nidec.dbc": {"speed": {"VEHICLE_STATE.VEHICLE_SPEED"}},
     "package:opendbc/dbc/hyundai_santafe_2007.dbc": {
         "speed": {"ESP_Flags.VehicleSpeed"},
-        "gear": {"TCU_Data.CurrentGear"},
+        "gear": {"TCU_Data.CurrentGear", "TCU_Data.SelectorPosition"},
     },
     "package:opendbc/dbc/bmw_e9x_e8x.dbc": {
         "vehicle_state": {"TerminalStatus.IgnitionOff", "GWS_ShiftLeverHeartbeat.IgnOff"},
