@@ -1,6 +1,6 @@
 """The signals of DBC files as `tbox suggest` looks at them: name, unit, range, value table, page, cycle time."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -127,7 +127,6 @@ class Candidate:
     top: float
     text: bool
     faulty: str = ""
-    siblings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def place(self) -> str:
@@ -165,12 +164,12 @@ def candidates_of(bus: str, dbcs: "Sequence[Dbc]", sources: "Sources") -> list[C
             written = message.name
             if names[written] > 1:
                 written = f"0x{message.frame_id:X}{'x' if message.is_extended_frame else ''}"
-            found += [_candidate(bus, written, can_id, dbc, message, signal, sources) for signal in message.signals]
+            found += [_candidate(bus, written, can_id, message, signal, sources) for signal in message.signals]
     return found
 
 
 def _candidate(
-    bus: str, written: str, can_id: int, dbc: "Dbc", message: "Message", signal: "Signal", sources: "Sources"
+    bus: str, written: str, can_id: int, message: "Message", signal: "Signal", sources: "Sources"
 ) -> Candidate:
     unit, override = read_unit(signal.unit or "")
     reference = f"{bus}.{written}.{signal.name}"

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from agent.suggest.behaviour import Recording
 from agent.suggest.candidates import Candidate
@@ -47,7 +48,7 @@ def judged(scored: Scored, recording: Recording) -> Scored:
         return scored.changed(0.6, doubt="always 0 in the recording: empty, or no sensor fitted")
     if item.path == "vehicle.speed" and recording.times_us and _jumps(recording, candidate, scored):
         return scored.changed(0.5, doubt="jumps as no car can")
-    if item.path == "vehicle.odometer" and any(after < before for before, after in zip(known, known[1:], strict=False)):
+    if item.path == "vehicle.odometer" and any(after < before for before, after in pairwise(known)):
         return scored.changed(0.4, doubt="counts backwards in the recording")
     return scored
 
@@ -144,7 +145,7 @@ def _by_soc(pairs: Sequence[tuple[float, float]]) -> tuple[int, str]:
     rise = pairs[-1][1] - pairs[0][1]
     mean = sum(current for current, _ in pairs) / len(pairs)
     steps = {soc for _, soc in pairs}
-    one_way = [after[1] - before[1] for before, after in zip(pairs, pairs[1:], strict=False)]
+    one_way = [after[1] - before[1] for before, after in pairwise(pairs)]
     steady = all(step >= 0 for step in one_way) or all(step <= 0 for step in one_way)
     if len(steps) < 3 or not steady or abs(mean) < LEAST_AMPERES:
         return 0, ""

@@ -72,7 +72,9 @@ _CHARGES = (
     ("full", "charge_complete"), ("finished", "charge_complete"), ("charged", "charge_complete"),
 )  # fmt: skip
 
-_TEMPERATURES = "coolant ambient cabin engine oil charger dcdc target min max limit request fan fuel pump window seat driver inverter"
+_TEMPERATURES = (
+    "coolant ambient cabin engine oil charger dcdc target min max limit request fan fuel pump window driver inverter"
+)
 
 ITEMS: tuple[Item, ...] = (
     Item(
@@ -156,7 +158,8 @@ ITEMS: tuple[Item, ...] = (
         "vehicle.soc",
         "%",
         (("soc", 0.9), ("pack soc", 1.0), ("battery soc", 0.95), ("battery percent", 0.9)),
-        against="min max low bound charger energy voltage current temperature charge fuel module cell target engine accelerator brake pedal",
+        against="min max low bound charger energy voltage current temperature charge fuel module cell target engine "
+        "accelerator brake pedal",
         reach=(90, 7000),
         plausible=(0, 110),
         least_bits=7,

@@ -13,34 +13,11 @@ __all__ = ["Family", "families"]
 FEWEST_CELLS, FEWEST_PROBES = 4, 2
 CELL_VOLTS = (2.4, 10.0)  # what the bits of one cell's voltage reach
 PROBE_DEGREES = (50.0, 400.0)
-_STRANGE = frozenset(NOT_A_VALUE) | frozenset(
-    [
-        "coolant",
-        "ambient",
-        "cabin",
-        "engine",
-        "oil",
-        "charger",
-        "dcdc",
-        "fan",
-        "fuel",
-        "pump",
-        "motor",
-        "inverter",
-        "max",
-        "min",
-        "extreme",
-        "average",
-        "bound",
-        "wheel",
-        "tpms",
-        "heater",
-        "low",
-        "compressor",
-        "brake",
-        "id",
-    ]
-)
+_OTHERS = """
+coolant ambient cabin engine oil charger dcdc fan fuel pump motor inverter max min extreme average bound wheel tpms heater low
+compressor brake id
+"""
+_STRANGE = frozenset(NOT_A_VALUE) | frozenset(_OTHERS.split())
 
 
 @dataclass(frozen=True)
@@ -62,8 +39,8 @@ def families(candidates: Iterable[Candidate]) -> list[Family]:
         if kind := _kind(candidate):
             message = re.sub(r"\d+", "#", candidate.message)
             name = re.sub(r"(?<=[_a-z0-9])[A-Z](?=$|_)", "#", re.sub(r"\d+", "#", candidate.name))
-            key = (kind, candidate.bus, message, name, candidate.unit, candidate.factor)
-            groups.setdefault(key, []).append(candidate)
+            alike = (kind, candidate.bus, message, name, candidate.unit, candidate.factor)
+            groups.setdefault(alike, []).append(candidate)
     found = []
     for key, members in groups.items():
         kind = str(key[0])

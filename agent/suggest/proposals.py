@@ -1,6 +1,5 @@
 """The best signal for every item, whether one can be sure of it, and how the mapping writes it."""
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -97,11 +96,19 @@ def _best(ranked: list[Scored], motor: Scored | None) -> Scored:
     best = ranked[0]
     near = [one for one in ranked if one.score >= best.score - RIVAL and one.sure == best.sure]
     if motor is not None and "motor" in best.item.path:
-        best = max(near, key=lambda one: len(os.path.commonprefix([one.candidate.place, motor.candidate.place])))
+        best = max(near, key=lambda one: _shared(one.candidate.place, motor.candidate.place))
     strangers = [one for one in near if not _alike(one.candidate, best.candidate)]
     if best.sure and strangers:
         return best.changed(1.0, doubt=f"as good: {strangers[0].candidate.place} ({strangers[0].score:.2f})")
     return best
+
+
+def _shared(one: str, other: str) -> int:
+    """Letters that two texts have in common at their beginning."""
+    return next(
+        (index for index, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]),
+        min(len(one), len(other)),
+    )
 
 
 def _alike(one: Candidate, other: Candidate) -> bool:
@@ -237,8 +244,7 @@ def _lists(candidates: Sequence[Candidate], recording: Recording | None) -> list
         fitting = [family for family in families(candidates) if family.kind == kind]
         if fitting:
             family = fitting[0]
-            for body in bodies:
-                found.append(_list(family, fitting[1:], f"{body}.{kind}", recording))
+            found += [_list(family, fitting[1:], f"{body}.{kind}", recording) for body in bodies]
         elif kind == "probes":
             found += _single_probe(candidates)
     return found

@@ -78,10 +78,7 @@ DEV: Labels = {
         "vehicle_state": {"VAR_VALUES.IGNITION", "KNEE_VAR_VALUES.IGNITION"},
         "total_voltage": {"BODY_DATA.BATT_VOLTAGE", "KNEE_DATA.BATT_VOLTAGE"},
         "soc": {"BODY_DATA.BATT_PERCENTAGE", "KNEE_DATA.BATT_PERCENTAGE"},
-        "motor_speed": {
-            f"{message}.SPEED_{side}" for message in ("MOTORS_DATA", "KNEE_MOTORS_DATA") for side in "LR"
-        },
-        "temperature": {"BODY_DATA.MCU_TEMP", "KNEE_DATA.MCU_TEMP"},
+        "motor_speed": {f"{message}.SPEED_{side}" for message in ("MOTORS_DATA", "KNEE_MOTORS_DATA") for side in "LR"},
     },
     "package:opendbc/dbc/cadillac_ct6_powertrain.dbc": {
         "speed": {"ECMVehicleSpeed.VehicleSpeed"},
