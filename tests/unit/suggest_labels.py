@@ -156,24 +156,111 @@ DEV: Labels = {
     "data:css/tp_j1939.dbc": {},
 }
 
-# Written down before the first tuning; labels follow.
-HELD_OUT_FILES = (
-    "package:opendbc/dbc/tesla_model3_vehicle.dbc",
-    "package:opendbc/dbc/tesla_model3_party.dbc",
-    "data:opendbc/tesla_can.dbc",
-    "data:tesla_model_s/tesla_powertrain.dbc",
-    "data:savvycan/bms.dbc",
-    "data:opendbc/vw_meb.dbc",
-    "package:opendbc/dbc/vw_mqb.dbc",
-    "data:opendbc/gwm_haval_h6_phev_2024.dbc",
-    "data:opendbc/rivian_primary_actuator.dbc",
-    "data:css/tp_uds.dbc",
-    "package:opendbc/dbc/fca_giorgio.dbc",
-    "package:opendbc/dbc/toyota_prius_2010_pt.dbc",
-    "package:opendbc/dbc/toyota_2017_ref_pt.dbc",
-    "package:opendbc/dbc/mazda_2017.dbc",
-    "package:opendbc/dbc/mercedes_benz_e350_2010.dbc",
-    "package:opendbc/dbc/opel_omega_2001.dbc",
-    "package:opendbc/dbc/luxgen_s5_2015.dbc",
-    "package:opendbc/dbc/ESR.dbc",
-)
+_TESLA_S = {
+    "vehicle_state": {"DI_state.DI_driveReady", "DI_state.DI_systemState"},
+    "gear": {"DI_torque2.DI_gear"},
+    "motor_torque": {"DI_torque1.DI_torqueMotor", "DI_torque2.DI_torqueEstimate"},
+    "motor_speed": {"DI_torque1.DI_motorRPM"},
+}
+
+# The files were named before the first tuning. Two more were: mazda_2017 and toyota_2017_ref_pt, which cannot be read.
+HELD_OUT: Labels = {
+    "package:opendbc/dbc/tesla_model3_vehicle.dbc": {
+        "vehicle_state": {"VCRIGHT_status.VCRIGHT_vehiclePowerStateDBG"},
+        "gear": {"DI_systemStatus.DI_gear"},
+    },
+    "package:opendbc/dbc/tesla_model3_party.dbc": {
+        "vehicle_state": {"VCFRONT_LVPowerState.VCFRONT_vehiclePowerState"},
+        "speed": {"DI_speed.DI_vehicleSpeed", "ESP_B.ESP_vehicleSpeed", "DI_speed.DI_uiSpeed"},
+        "gear": {"DI_systemStatus.DI_gear"},
+        "motor_torque": {"DI_torque.DI_torqueActual"},
+    },
+    "data:opendbc/tesla_can.dbc": {
+        **_TESLA_S,
+        "speed": {
+            "DI_torque2.DI_vehicleSpeed",
+            "ESP_B.ESP_vehicleSpeed",
+            "DI_state.DI_digitalSpeed",
+            "DI_state.DI_analogSpeed",
+            "UI_gpsVehicleSpeed.UI_gpsVehicleSpeed",
+        },
+    },
+    "data:tesla_model_s/tesla_powertrain.dbc": {
+        **_TESLA_S,
+        "speed": {"DI_torque2.DI_vehicleSpeed", "DI_state.DI_digitalSpeed", "DI_state.DI_analogSpeed"},
+    },
+    "data:savvycan/bms.dbc": {
+        "total_voltage": {"BMS_STATUS.PACKVOLTS"},
+        "total_current": {"BMS_STATUS.PACKAMPS"},
+        "soc": {"BMS_STATUS.STATEOFCHARGE"},
+        "motor_torque": {"SYS_STATUS.ACTUAL_TORQUE"},
+        "motor_speed": {"SYS_STATUS.SHAFT_SPEED"},
+        "temperature": {f"BMS_TEMPS.TEMP{number}" for number in (1, 2, 3, 4)},
+    },
+    "data:opendbc/vw_meb.dbc": {
+        "vehicle_state": {"Klemmen_Status_01.ZAS_Kl_15", "Motor_14.MO_HYB_Fahrbereitschaft"},
+        "speed": {"ESP_21.ESP_v_Signal", "ESC_50.Longitudinal_Speed"},
+        "odometer": {"Diagnose_01.KBI_Kilometerstand"},
+        "total_voltage": {"MEB_HVEM_01.Battery_Voltage", "MEB_HVEM_01.Battery_Voltage_02"},
+        "gear": {
+            "Getriebe_11.GE_Fahrstufe",
+            "Gateway_73.GE_Fahrstufe",
+            "WBA_03.WBA_Fahrstufe_02",
+            "WBA_03.WBA_eing_Gang_02",
+            "Motor_14.MO_Gangposition",
+        },
+    },
+    "package:opendbc/dbc/vw_mqb.dbc": {
+        "vehicle_state": {"Klemmen_Status_01.ZAS_Kl_15"},
+        "speed": {"ESP_21.ESP_v_Signal", "Kombi_01.KBI_angez_Geschw"},
+        "odometer": {"Diagnose_01.KBI_Kilometerstand"},
+        "total_voltage": {"BMS_Hybrid_01.BMS_IstSpannung_HV"},
+        "gear": {
+            "Getriebe_11.GE_Fahrstufe",
+            "Getriebe_06.GE_Ist_Fahrstufe",
+            "WBA_03.WBA_Fahrstufe_02",
+            "WBA_03.WBA_eing_Gang_02",
+            "Motor_14.MO_Gangposition",
+        },
+        "temperature": {"BMS_Hybrid_01.BMS_Temperatur"},
+    },
+    "data:opendbc/gwm_haval_h6_phev_2024.dbc": {
+        "vehicle_state": {
+            "CAR_OVERALL_SIGNALS2.REQ_REVIEW_POWER_STATE_SIGNAL",
+            "CAR_OVERALL_SIGNALS2.REQ_REVIEW_POWER_STATE_SIGNAL2",
+            "CAR_OVERALL_SIGNALS.REQ_REVIEW_POWER_STATE",
+            "CAR_OVERALL_SIGNALS.REQ_REVIEW_POWER_STATE2",
+            "CAR_OVERALL_SIGNALS.REQ_REVIEW_POWER_STATE3",
+        },
+        "speed": {"SPEED.SPEED", "SPEED2.SPEED_REAL"},
+        "gear": {"CAR_OVERALL_SIGNALS.DRIVE_MODE"},
+    },
+    "data:opendbc/rivian_primary_actuator.dbc": {
+        "vehicle_state": {
+            "VDM_CGM_GW.CGM_IgnSwtState",
+            "ESPiB1.ESPiB1_IgnitionOn",
+            "IndicatorLights.IgnitionOn",
+        },
+        "speed": {
+            "VDM_PropStatus.VDM_VehicleSpeed",
+            "ESP_Status.ESP_Vehicle_Speed",
+            "ESPiB1.ESPiB1_VehicleSpeed",
+            "Cluster.Cluster_VehicleSpeed",
+        },
+        "odometer": {"Cluster.Cluster_Odometer"},
+        "gear": {"VDM_PropStatus.VDM_Prndl_Status"},
+        "motor_torque": {"VDM_Torque_Front.VDM_OutputTorqueFront", "VDM_Torque_Rear.VDM_OutputTorqueRear"},
+    },
+    "data:css/tp_uds.dbc": {"soc": {"Battery.M_SID_0x220101_StateOfChargeBMS"}},
+    "package:opendbc/dbc/fca_giorgio.dbc": {
+        "speed": {"ABS_6.VEHICLE_SPEED", "NEW_MSG_11C.VEHICLE_SPEED", "ACC_1.HUD_SPEED"}
+    },
+    "package:opendbc/dbc/toyota_prius_2010_pt.dbc": {"speed": {"SPEED.SPEED"}, "gear": {"GEAR_PACKET.GEAR"}},
+    "package:opendbc/dbc/mercedes_benz_e350_2010.dbc": {"gear": {"GEAR_PACKET.GEAR"}},
+    "package:opendbc/dbc/opel_omega_2001.dbc": {"gear": {"TCU_Data3.CurrentGear"}},
+    "package:opendbc/dbc/luxgen_s5_2015.dbc": {
+        "speed": {"DASH_STATUS.CAR_SPEED", "_SPEEDX.DASH_CAR_SPEED", "BREAK_TCS_STATUS.SPEED3"},
+        "gear": {"GEAR_RPM_SPEED_STATUS.TRANS_GEAR_POS"},
+    },
+    "package:opendbc/dbc/ESR.dbc": {"speed": {"Vehicle_Data.CAN_RX_VEHICLE_SPEED"}},
+}
