@@ -70,6 +70,7 @@ _UNITS = {
     "kilometerperhour": "km/h",
     "km/hr": "km/h",
     "kmhr": "km/h",
+    "khp": "km/h",  # a slip that is common enough
     "mile/h": "mph",
     "miles/h": "mph",
     "vdc": "V",

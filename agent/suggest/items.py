@@ -15,7 +15,7 @@ NOT_AVAILABLE = (
 NOT_A_VALUE = (
     "limit", "target", "request", "command", "set", "error", "warning", "lamp", "valid", "checksum", "counter", "relative",
     "lead", "cruise", "sign", "time", "rate", "predicted", "capacity", "raw", "button", "serial", "yaw", "angle", "gap",
-    "window", "tpms", "lateral", "driver", "steering",
+    "window", "tpms", "lateral", "driver", "steering", "consumer",
 )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ ITEMS: tuple[Item, ...] = (
             ("key", 0.7),
         ),
         against="charge charger battery brake cell gear dcdc engine motor pump fan door limit request lamp accelerator "
-        "transmission speed distance gap voltage current temperature torque",
+        "transmission hold speed distance gap voltage current temperature torque",
         allowed="driver valid",
         least_bits=1,
         words=_STATES,
@@ -180,7 +180,7 @@ ITEMS: tuple[Item, ...] = (
     Item(
         "drive_motors.motors.torque",
         "N.m",
-        (("motor torque", 1.0), ("inverter torque", 0.85)),
+        (("motor torque", 1.0), ("inverter torque", 0.85), ("torque", 0.5)),
         against="engine wheel brake max min regen transmission fan pump window friction axis",
         reach=(60, 40000),
         plausible=(-6500, 6500),
@@ -191,7 +191,13 @@ ITEMS: tuple[Item, ...] = (
     Item(
         "drive_motors.motors.speed",
         "r/min",
-        (("motor speed", 1.0), ("motor rotation", 1.0), ("inverter speed", 0.8), ("inverter rotation", 0.8)),
+        (
+            ("motor speed", 1.0),
+            ("motor rotation", 1.0),
+            ("inverter speed", 0.8),
+            ("inverter rotation", 0.8),
+            ("shaft speed", 0.55),
+        ),
         against="engine wheel vehicle max min fan pump compressor window turbine fuel cabin",
         reach=(3000, 140000),
         plausible=(-22000, 22000),
@@ -299,7 +305,7 @@ PACK_TEMPERATURE = Item(
     "storage_temperatures.probes",
     "degC",
     (("pack temperature", 0.9), ("battery temperature", 0.85), ("cell temperature", 0.8), ("system temperature", 0.6)),
-    against="coolant ambient cabin engine oil charger dcdc target limit request fan fuel pump low heater motor inverter",
+    against="coolant ambient cabin engine oil charger dcdc target limit request fan fuel pump low consumer motor inverter",
     reach=(50, 7000),
     plausible=(-45, 120),
     least_bits=7,

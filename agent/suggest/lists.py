@@ -14,7 +14,7 @@ FEWEST_CELLS, FEWEST_PROBES = 4, 2
 CELL_VOLTS = (2.4, 10.0)  # what the bits of one cell's voltage reach
 PROBE_DEGREES = (50.0, 400.0)
 _OTHERS = """
-coolant ambient cabin engine oil charger dcdc fan fuel pump motor inverter max min extreme average bound wheel tpms heater low
+coolant ambient cabin engine oil charger dcdc fan fuel pump motor inverter max min extreme average bound wheel tpms consumer low
 compressor brake id
 """
 _STRANGE = frozenset(NOT_A_VALUE) | frozenset(_OTHERS.split())

@@ -60,15 +60,16 @@ def _pieces(word: str) -> list[str]:
 
 
 @lru_cache(maxsize=1 << 16)
-def concepts(name: str) -> tuple[frozenset[str], int]:
-    """What a name speaks of, and how many of its words mean nothing to us (numbers and single letters aside)."""
+def concepts(name: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    """What a name speaks of, and its words that mean nothing to us (numbers and single letters aside)."""
     found: set[str] = set()
-    strange = 0
+    strange = []
     for word in words(name):
         meaning = _meaning(word)
         found.update(meaning)
-        strange += not meaning and len(word) > 1 and not word.isdigit()
-    return frozenset(found - {"neutral"}), strange
+        if not meaning and len(word) > 1 and not word.isdigit():
+            strange.append(word)
+    return frozenset(found - {"neutral"}), tuple(strange)
 
 
 def spoken(text: str) -> frozenset[str]:

@@ -29,6 +29,7 @@ NO_UNIT, STRANGE_UNIT = 0.85, 0.8
 TOO_SMALL, TOO_LARGE = 0.5, 0.97
 NO_TABLE = 0.8
 STATE_BITS = 8
+LONG_WORD = 4  # letters of a word that may change what a name says
 FOREIGN = {"angle"}  # "deg" of a temperature
 _GERMAN = {
     "drehzahl",
@@ -117,12 +118,17 @@ def score(item: Item, candidate: Candidate, context: Context) -> Scored | None:
     found = _words(item, candidate, name) if item.words else _number(item, candidate, name)
     if found is None or found.score < LEAST:
         return None
-    own, _ = concepts(candidate.name)
+    own, strange = concepts(candidate.name)
     around = own | concepts(candidate.message)[0]
     if candidate.faulty:
         found = found.changed(0.5, doubt=candidate.faulty)
     if item.proof and not around & _set(item.proof):
         found = found.changed(0.85, doubt=f"nothing in the names says whose it is ({item.label} wanted)")
+    unread = [word for word in strange if len(word) >= LONG_WORD]
+    if item.proof and unread:
+        found = found.changed(
+            0.9, doubt=f'"{unread[0]}" means nothing to this program: it may say that it is something else'
+        )
     if item.high_voltage and not context.high_voltage and "pack" not in own:
         found = found.changed(0.9, doubt="may be that of the 12 V battery: no high-voltage pack in these files")
     engine = context.german or re.match(r"(?i)mo(tor)?_?\d", candidate.message)
@@ -153,7 +159,7 @@ def _name(item: Item, candidate: Candidate) -> float:
     best *= AGAINST ** len(own & against)
     best *= max(0.3, AGAINST_MESSAGE ** len(elsewhere - _HARD) * AGAINST_HARD ** len(elsewhere & _HARD))
     best *= AGAINST_MESSAGE ** min(2, len((comment - own - message) & against))
-    return best * (1 - min(MOST_STRANGE, STRANGE * strange))
+    return best * (1 - min(MOST_STRANGE, STRANGE * len(strange)))
 
 
 def _number(item: Item, candidate: Candidate, name: float) -> Scored | None:

@@ -74,6 +74,8 @@ wheel: wheel whl whls wheels rad rueck roue whlspd wss wheelspeed hjul raeder fl
 lead: lead leading vorausfahrend obj object objekt track obstacle
 cruise: cruise acc cc tempomat gra scc lkas lka adas regler cacc fgr isa slc icc tsr
 sign: sign schild tacho1 trafficsign
+shaft: shaft welle achse axle
+hold: hold halten standstill
 steering: steering steer str eps strg lenk lenkung sas mdps volant steeringwheel lenkrad epas psc pscm direction dirn stw
 yaw: yaw gier lacet accelx accely lateral acceleration beschleunigung
 angle: angle winkel
@@ -84,7 +86,7 @@ compressor: compressor comp kompressor eac
 coolant: coolant cool clnt water wasser kuehl inlet outlet kuehlmittel radiator liquid ect glykol
 oil: oil oel atf fluid
 ambient: ambient amb outside aussen env environment exterior external umgebung oat outdoor
-cabin: cabin interior incar hvac evap evaporator vent heater climate seat klima ptc heizung innen cab defrost cooler evapo
+cabin: cabin interior incar hvac evap evaporator vent climate seat klima ptc innen cab defrost cooler evapo
 fuel: fuel kraftstoff tank lambda throttle youmen drossel cylinder zylinder benzin diesel manifold intake exhaust egr dpf
   ansaug turbo turbine spark injection boost urea
 tpms: tpms pressure press druck rdk
@@ -101,6 +103,7 @@ average: average avg mean mittel
 raw: raw adc
 gap: gap headway distanz2
 window: window fenster mirror door wiper wischer roof trunk lock horn belt airbag
+consumer: consumer consumers verbraucher load loads last ekk heater heizer heiz heizung heizstrom
 serial: serial vin sernr sn serialnumber partnumber
 bound: high hi upper lower
 neutral: actual act actl ist measured meas messwert signal sig value val info data filtered filt display dsp dspl displayed
