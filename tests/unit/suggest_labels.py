@@ -270,18 +270,87 @@ HELD_OUT: Labels = {
     "package:opendbc/dbc/ESR.dbc": {"speed": {"Vehicle_Data.CAN_RX_VEHICLE_SPEED"}},
 }
 
-# Named before the second version, never looked at by it or by the first.
-FRESH_FILES = (
-    "package:opendbc/dbc/ford_fusion_2018_pt.dbc",
-    "package:opendbc/dbc/ford_lincoln_base_pt.dbc",
-    "package:opendbc/dbc/ford_cgea1_2_bodycan_2011.dbc",
-    "package:opendbc/dbc/hyundai_2015_ccan.dbc",
-    "package:opendbc/dbc/hyundai_i30_2014.dbc",
-    "package:opendbc/dbc/vw_mlb.dbc",
-    "package:opendbc/dbc/vw_pq.dbc",
-    "package:opendbc/dbc/toyota_iQ_2009_can.dbc",
-    "package:opendbc/dbc/mazda_3_2019.dbc",
-    "package:opendbc/dbc/mazda_rx8.dbc",
-    "package:opendbc/dbc/gm_global_a_lowspeed_1818125.dbc",
-    "package:opendbc/dbc/FORD_CADS.dbc",
-)
+# Named before the second version, labelled after it stood, and run once.
+FRESH: Labels = {
+    "package:opendbc/dbc/ford_fusion_2018_pt.dbc": {},
+    "package:opendbc/dbc/ford_lincoln_base_pt.dbc": {
+        "vehicle_state": {"BodyInfo_3_FD1.Ignition_Status"},
+        "speed": {
+            "BrakeSysFeatures.Veh_V_ActlBrk",
+            "EngVehicleSpThrottle2.Veh_V_ActlEng",
+            "IPMA_Data4.Veh_V_ActlAdas",
+        },
+        "odometer": {"Cluster_Info1_FD1.OdometerMasterValue"},
+        "total_voltage": {"Battery_Traction_1_FD1.BattTrac_U_Actl"},
+        "total_current": {"Battery_Traction_1_FD1.BattTrac_I_Actl"},
+        "soc": {"Battery_Traction_4_FD1.BattTracSoc2_Pc_Actl"},
+        "gear": {
+            "PowertrainData_10.GearPos_D_Actl",
+            "PowertrainData_10.GearLvr_D_ActlDrv",
+            "PowertrainData_10.GearEngag_D_Actl",
+            "TransGearData.GearLvrPos_D_Actl",
+            "EngineData_1.TrnIpcDsplyGear_D_Actl",
+        },
+        "motor_torque": {"Cluster_HEV_Data9_FD1.MtrTrac2_Tq_Actl"},
+        "motor_speed": {"MtrTracData_1_FD1.Mtr2Aout_W_ActlMntr"},
+        "temperature": {"MtrTracData_1_FD1.MtrTrac2Coil_Te_Actl", "Battery_Traction_4_FD1.BattTrac_Te_Actl"},
+    },
+    "package:opendbc/dbc/ford_cgea1_2_bodycan_2011.dbc": {
+        "vehicle_state": {"Ignition_Switch_PositionM.Ignition_Status"},
+        "speed": {"Engine_Data_2_MS.Veh_V_ActlEng", "BCM_m_FrP01.Veh_V_ActlEng_3A"},
+        "odometer": {"Ignition_Switch_PositionM.OdometerMasterValue"},
+        "gear": {"Body_Information_7_MS.GearLvrPos_D_Actl"},
+    },
+    "package:opendbc/dbc/hyundai_2015_ccan.dbc": {
+        "vehicle_state": {
+            "CGW1.CF_Gway_IGNSw",
+            "CGW1.CF_Gway_Ign1",
+            "CGW1.CF_Gway_Ign2",
+            "GW_IPM_PE_1.C_IGNSW",
+        },
+        "speed": {"CLU11.CF_Clu_Vanz", "EMS14.EMS_VS", "CLU15.CF_Clu_VehicleSpeed"},
+        "odometer": {"CLU12.CF_Clu_Odometer"},
+        "gear": {"LVR11.CF_Lvr_GearInf", "TCU12.CUR_GR", "TCU11.G_SEL_DISP"},
+    },
+    "package:opendbc/dbc/hyundai_i30_2014.dbc": {
+        "vehicle_state": {"CLU2.CF_Clu_IGNSw"},
+        "speed": {"EMS1.VS", "CLU1.CF_Clu_Vanz"},
+        "odometer": {"CLU1.CF_Clu_Odometer"},
+        "gear": {"TCU1.CUR_GR", "TCU2.CUR_GR", "TCU4.CR_Tcu_GearSelDisp2"},
+    },
+    "package:opendbc/dbc/vw_mlb.dbc": {
+        "vehicle_state": {"Klemmen_Status_01.ZAS_Kl_15"},
+        "speed": {"ESP_01.ESP_v_Signal", "Kombi_01.KBI_angez_Geschw", "Kombi_01.KBI_V_Digital"},
+        "odometer": {"Diagnose_01.KBI_Kilometerstand", "Kombi_02.KBI_Kilometerstand"},
+        "gear": {"Getriebe_03.GE_Waehlhebel", "Motor_02.MO_Gangposition"},
+    },
+    "package:opendbc/dbc/vw_pq.dbc": {
+        "vehicle_state": {"ZAS_1.Klemme_15__Z_ndung_ein_", "BSG_Last.ZAS_Klemme_15", "EPB_1.EP1_Status_Kl_15"},
+        "speed": {"Kombi_1.Geschwindigkeit__Kombi_1_", "Kombi_1.Angezeigte_Geschwindigkeit"},
+        "odometer": {"Kombi_3.Kilometerstand"},
+        "gear": {
+            "Waehlhebel_1.Waehlhebelposition",
+            "Getriebe_2.eingelegte_Fahrstufe",
+            "Getriebe_2.Ganganzeige_Kombi___Getriebe_Va",
+        },
+    },
+    "package:opendbc/dbc/toyota_iQ_2009_can.dbc": {
+        "speed": {"VEHICLE_DYNAMICS.VEHICLE_SPEED", "CONTAINS_LRES_SPEED.SPEED_LOWRES"}
+    },
+    "package:opendbc/dbc/mazda_3_2019.dbc": {
+        "speed": {"STEER2.SPEED", "WHEEL.SPEED", "BLINK_INFO.Speed"},
+        "gear": {"GEAR.GEAR"},
+    },
+    "package:opendbc/dbc/mazda_rx8.dbc": {"speed": {"speed.VehicleSpeed"}},
+    "package:opendbc/dbc/gm_global_a_lowspeed_1818125.dbc": {
+        "vehicle_state": {"System_Power_Mode_Backup_LS.SysBkUpPwrMd"},
+        "speed": {"Vehicle_Speed_Information.VehSpdAvgDrvn"},
+        "odometer": {"Vehicle_Odo_LS.VehOdo"},
+        "total_voltage": {"Hyb_Redundant_Batt_Data2_LS.RdHVltBatPckVlt"},
+        "total_current": {"Hyb_Redundant_Batt_Data2_LS.RdHVltBatPckCrnt"},
+        "soc": {"Hybrid_Information_SuperSlow_LS.CstmrUsblSOC", "High_Volt_Time_Based_Chrg_LS.HVBatBlkSOC"},
+        "gear": {"Engine_Information_2_LS.TransEstGear", "Engine_Information_1_LS.TrnsShftLvrPos"},
+        "motor_speed": {"Hybrid_Information_LS.ElecPrplsnMtrTach"},
+    },
+    "package:opendbc/dbc/FORD_CADS.dbc": {},
+}
