@@ -71,7 +71,7 @@ def propose(candidates: Sequence[Candidate], context: Context, recording: Record
     for item in ITEMS:
         if ranked[item.path]:
             chosen[item.path] = _best(ranked[item.path], chosen.get("drive_motors.motors.torque"))
-    chosen = _told_apart(chosen)
+    chosen = _of_the_pack(_told_apart(chosen))
     proposals = []
     references = {candidate.reference for candidate in candidates}
     for path, scored in chosen.items():
@@ -123,6 +123,21 @@ def _told_apart(chosen: dict[str, Scored]) -> dict[str, Scored]:
     for path, scored in sorted(chosen.items(), key=lambda pair: -pair[1].score):
         owner.setdefault(scored.candidate.reference, path)
     return {path: scored for path, scored in chosen.items() if owner[scored.candidate.reference] == path}
+
+
+def _of_the_pack(chosen: dict[str, Scored]) -> dict[str, Scored]:
+    """Hybrids have two batteries: current and SOC are the pack's by their names, or by standing beside its voltage."""
+    voltage = chosen.get("vehicle.total_voltage")
+    beside = voltage.candidate.message if voltage is not None and voltage.score >= SURE else ""
+    result = {}
+    for path, scored in chosen.items():
+        candidate = scored.candidate
+        named = "pack" in concepts(candidate.name)[0] | concepts(candidate.message)[0]
+        alone = scored.item.high_voltage and not named and candidate.message != beside
+        result[path] = (
+            scored.changed(0.95, doubt="may be that of the 12 V battery: nothing says pack") if alone else scored
+        )
+    return result
 
 
 def _proposal(scored: Scored, ranked: list[Scored], references: set[str]) -> Proposal:

@@ -4,7 +4,7 @@ __all__ = ["ALSO", "CHINESE", "SPELLINGS"]
 
 # Concept: every spelling seen, English, German, French, Swedish, Chinese in pinyin, and how engineers shorten them.
 _VOCABULARY = """
-vehicle: veh vehicle vhcl vehic vehicule fzg fahrzeug kfz fordon cheliang vh auto
+vehicle: veh vehicle vhcl vehic vehicule fzg fahrzeug kfz fordon cheliang vh
 speed: speed spd velocity vel geschw geschwindigkeit vitesse hastighet chesu vspd vxx speedo speedometer
 odometer: odometer odo odomtr mileage kilometerstand kmstand kmstd milage licheng odom gesamtkm kilometrage totalkm wegstrecke
 distance: distance dist dst strecke weg distanz juli
@@ -13,7 +13,7 @@ trip: trip since tageskm partial daily reset
 voltage: voltage volt volts vltg vlt spannung spg tension spanning dianya vbat vbatt voltages u
 current: current curr cur amp amps amperage strom courant dianliu stroem i crnt currents
 battery: battery batt bat batterie accu akku dianchi bty btry batteri battry
-pack: pack hv hvb hvbat hvbatt hvbattery highvoltage hochvolt traction ess ress bms hvbms becm bmi lbc evb hybridbattery hvs
+pack: pack hv trac hvb hvbat hvbatt hvbattery highvoltage hochvolt traction ess ress bms hvbms becm bmi lbc evb hybridbattery hvs
   tractionbattery gaoya hvbatterie bpcm hpcm
 low: lv lvbatt aux auxiliary sli starter bordnetz kl30 kl30c 12v onboard lowvoltage supply vbus vehbat ecuvoltage ubatt
 percent: percentage percent pct prozent
@@ -27,12 +27,12 @@ gear: gear gears prnd prndl shifter selector lever gang fahrstufe fahrstufen wah
   vaxel gr gearpos gearlvr whebel getriebe shftlvr shft drivemode
 shift: shift shifting shft shf schalt
 transmission: transmission trans tcm tcu trn trans1 getrans
-motor: motor mot emotor mcu drivemotor emachine em tmotor mg tm edrive isg dianji tractionmotor drivemotors motorspeed rotor
+motor: motor mtr propulsion prplsn mot emotor mcu drivemotor emachine em tmotor mg tm edrive isg dianji tractionmotor drivemotors motorspeed rotor
   di emot
 inverter: inverter inv pcu wechselrichter pim igbt dpim mcu
 engine: engine eng combustion ice ems ecm brennkraft verbrenn crank crankshaft kurbel moteur engn dme ecu ecmengine vkm
 torque: torque trq tq moment drehmoment couple md niuju vridmoment torq drehm tor
-rotation: rpm drehzahl revolution revs rotational zhuansu rotspeed varvtal regime drehz nmot rotspd rps tachometer
+rotation: rpm drehzahl revolution revs rotational zhuansu rotspeed varvtal regime drehz nmot rotspd tach rps tachometer
 temperature: temperature temp tmp temperatur wendu temperature1 te temps
 cell: cell cells zelle zellen zell dandi cellule
 probe: probe sensor thermistor ntc tsens
@@ -54,14 +54,14 @@ position: position pos lage poscn posn
 longitude: longitude lon long lng laengengrad jingdu
 latitude: latitude lat breitengrad weidu
 gnss: gnss gps satellite fix navi nav
-limit: limit lim lmt limitation grenze limited lmtd clamp allowed avail available capability grenz begrenzung limits threshold
+limit: limit ovr over lim lmt limitation grenze limited lmtd clamp allowed avail available capability grenz begrenzung limits threshold
   avl permitted possible
 max: max maximum mx hoechst
 min: min minimum mn mindest
 target: target tgt trgt trg soll sollwert setpoint setp stp ziel desired des goal cible tar wunsch tgt1 nominal schaltziel
   sollw
 request: request req rq rqst demand dmd anforderung anf requested requests wish rqd anfo
-command: command cmd cmnd kommando ctrl control cntrl setting
+command: command comnd comand cmd cmnd kommando ctrl control cntrl setting
 set: set setspeed sets sync
 error: error err fault flt fail failure fehler dtc malf defect erreur fehl diag diagnostic mil
 warning: warning warn wrn wrnng alarm alert
@@ -102,7 +102,7 @@ button: button btn switch sw taster schalter paddle tip buttons bttn
 average: average avg mean mittel
 raw: raw adc
 gap: gap headway distanz2
-window: window fenster mirror door wiper wischer roof trunk lock horn belt airbag
+window: window liftgate fenster mirror door wiper wischer roof trunk lock horn belt airbag
 consumer: consumer consumers verbraucher load loads last ekk heater heizer heiz heizung heizstrom
 serial: serial vin sernr sn serialnumber partnumber
 bound: high hi upper lower
@@ -125,7 +125,8 @@ ALSO: dict[str, tuple[str, ...]] = {
     "hvb": ("pack", "battery"),
 }
 ALSO |= {"hvbat": ("pack", "battery"), "vbat": ("voltage", "battery"), "vbatt": ("voltage", "battery")}
-ALSO |= {"ubatt": ("low", "voltage", "battery"), "vspd": ("vehicle", "speed"), "chesu": ("vehicle", "speed")}
+ALSO |= {"ubatt": ("low", "voltage", "battery")}
+ALSO |= {"vs": ("vehicle", "speed"), "vspd": ("vehicle", "speed"), "chesu": ("vehicle", "speed")}
 ALSO |= {"speedometer": ("vehicle", "speed"), "speedo": ("vehicle", "speed"), "prnd": ("gear", "position")}
 ALSO |= {"prndl": ("gear", "position"), "whlspd": ("wheel", "speed"), "gearpos": ("gear", "position")}
 ALSO |= {
