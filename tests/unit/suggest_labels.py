@@ -364,12 +364,38 @@ FRESH: Labels = {
     "package:opendbc/dbc/FORD_CADS.dbc": {},
 }
 
-# Named before the third version was finished. Mostly cameras and radars, with little to find and much to be wrong about.
-LAST_FILES = (
-    "package:opendbc/dbc/vw_mqbevo.dbc",
-    "package:opendbc/dbc/hyundai_2015_mcan.dbc",
-    "package:opendbc/dbc/gm_global_a_object.dbc",
-    "package:opendbc/dbc/cadillac_ct6_object.dbc",
-    "package:opendbc/dbc/toyota_tss2_adas.dbc",
-    "package:opendbc/dbc/ford_fusion_2018_adas.dbc",
-)
+# Named before the third version was finished, labelled after it, run once. Mostly cameras, radars and media units, with little
+# to find and much to be wrong about.
+LAST: Labels = {
+    "package:opendbc/dbc/vw_mqbevo.dbc": {
+        "vehicle_state": {"Klemmen_Status_01.ZAS_Kl_15"},
+        "speed": {"ESP_21.ESP_v_Signal", "Kombi_01.KBI_angez_Geschw"},
+        "odometer": {"Diagnose_01.KBI_Kilometerstand", "Kombi_02.KBI_Kilometerstand"},
+        "total_voltage": {"BMS_Hybrid_01.BMS_IstSpannung_HV"},
+        "gear": {
+            "Getriebe_11.GE_Fahrstufe",
+            "Getriebe_06.GE_Ist_Fahrstufe",
+            "WBA_03.WBA_Fahrstufe_02",
+            "Motor_14.MO_Gangposition",
+        },
+        "temperature": {"BMS_Hybrid_01.BMS_Temperatur"},
+    },
+    "package:opendbc/dbc/hyundai_2015_mcan.dbc": {
+        "vehicle_state": {"GW_IPM_PE_1.C_IGNSW"},
+        "speed": {
+            "GW_CLU_P.C_VehicleSpeed",
+            "AMP_HU_PE_03.AMP_VehicleSpeedamp",
+            "HU_AMP_P_01.HU_VehicleSpeed",
+        },
+        "odometer": {
+            "CLU_HU_P_05.Clu_Odometer",
+            "CLU_HU_P_02.MM_CR_Clu_Odometer_kph",
+            "GW_CLU_P.C_Odometer",
+        },
+        "soc": {"CLU_HU_P_00.MM_CR_Bms_Soc_Pc"},
+    },
+    "package:opendbc/dbc/gm_global_a_object.dbc": {"speed": {"ASCMAccSpeedStatus.VehicleSpeed"}},
+    "package:opendbc/dbc/cadillac_ct6_object.dbc": {"speed": {"PPS_ElevHdSpd_FO.PPSVel"}},
+    "package:opendbc/dbc/toyota_tss2_adas.dbc": {},
+    "package:opendbc/dbc/ford_fusion_2018_adas.dbc": {},
+}
