@@ -12,7 +12,11 @@ from agent.suggest.score import Scored, in_unit
 __all__ = ["current_sign", "judged", "sign_by_words"]
 
 PLAUSIBLE_SHARE = 0.9
-FASTEST = 70.0  # km/h that a car gains or loses in a second, a crash apart
+MOSTLY = 0.99  # a stray value is a stray value
+# What a value can change in a second, and what it may jump between two looks (resolution, late frames).
+FASTEST = {"vehicle.speed": (70.0, 8.0), "drive_motors.motors.speed": (30000.0, 1500.0)}
+FEWEST_JUMPS, JUMP_SHARE = 3, 0.01
+SLACK = 0.02  # of its range that a value may lie outside of what the DBC gives
 LEAST_PAIRS = 8
 LEAST_AMPERES = 1.0
 CORRELATED = 0.6
@@ -44,10 +48,15 @@ def judged(scored: Scored, recording: Recording) -> Scored:
     if inside < PLAUSIBLE_SHARE:
         return scored.changed(0.4, doubt=f"{seen}: no plausible {item.label}")
     scored = scored.changed(1.0, seen)
+    slack = SLACK * (candidate.hi - candidate.lo)
+    strays = (not candidate.lo - slack <= value <= candidate.hi + slack for value in known)
+    outside = sum(strays) if candidate.declared else 0
+    if outside > (1 - MOSTLY) * len(known):
+        return scored.changed(0.6, doubt="leaves the range that the DBC gives: a DBC of another model year?")
     if lo == hi == 0 and item.path in _NEVER_ZERO:
         return scored.changed(0.6, doubt="always 0 in the recording: empty, or no sensor fitted")
-    if item.path == "vehicle.speed" and recording.times_us and _jumps(recording, candidate, scored):
-        return scored.changed(0.5, doubt="jumps as no car can")
+    if item.path in FASTEST and recording.times_us and _jumps(recording, candidate, scored):
+        return scored.changed(0.5, doubt="jumps as no car can: a DBC of another model year?")
     if item.path == "vehicle.odometer" and any(after < before for before, after in pairwise(known)):
         return scored.changed(0.4, doubt="counts backwards in the recording")
     return scored
@@ -70,15 +79,18 @@ def _judged_words(scored: Scored, known: list[float]) -> Scored:
 
 def _jumps(recording: Recording, candidate: Candidate, scored: Scored) -> bool:
     series = recording.by[candidate.reference].series
+    per_second, least = FASTEST[scored.item.path]
     wild = 0
     for index in range(1, min(len(series), len(recording.times_us))):
         before, after = series[index - 1], series[index]
         seconds = (recording.times_us[index] - recording.times_us[index - 1]) / 1e6
-        if before is None or after is None or seconds <= 0:
+        if before is None or after is None or seconds < 0:
             continue
-        change = abs(in_unit(after - before, candidate, scored.item, scored.unit))
-        wild += change > max(FASTEST * seconds, 8.0)
-    return wild * 20 > len(series)
+        change = abs(
+            in_unit(after, candidate, scored.item, scored.unit) - in_unit(before, candidate, scored.item, scored.unit)
+        )
+        wild += change > max(per_second * seconds, least)
+    return wild >= FEWEST_JUMPS and wild > JUMP_SHARE * len(series)
 
 
 def sign_by_words(candidate: Candidate) -> tuple[int, str]:

@@ -124,6 +124,8 @@ def score(item: Item, candidate: Candidate, context: Context) -> Scored | None:
         found = found.changed(0.5, doubt=candidate.faulty)
     if item.proof and not around & _set(item.proof):
         found = found.changed(0.85, doubt=f"nothing in the names says whose it is ({item.label} wanted)")
+    if wrong := sorted(own & _against(item)):
+        found = found.changed(1.0, f"its name also says {', '.join(wrong)}")
     unread = [word for word in strange if len(word) >= LONG_WORD]
     if item.proof and unread:
         found = found.changed(

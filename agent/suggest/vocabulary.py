@@ -13,7 +13,8 @@ trip: trip since tageskm partial daily reset
 voltage: voltage volt volts vltg vlt spannung spg tension spanning dianya vbat vbatt voltages u
 current: current curr cur amp amps amperage strom courant dianliu stroem i crnt currents
 battery: battery batt bat batterie accu akku dianchi bty btry batteri battry
-pack: pack hv trac hvb hvbat hvbatt hvbattery highvoltage hochvolt traction ess ress bms hvbms becm bmi lbc evb hybridbattery hvs
+pack: pack hv trac hvb hvbat hvbatt hvbattery highvoltage hochvolt traction ess ress bms hvbms becm bmi lbc evb
+  hybridbattery hvs
   tractionbattery gaoya hvbatterie bpcm hpcm
 low: lv lvbatt aux auxiliary sli starter bordnetz kl30 kl30c 12v onboard lowvoltage supply vbus vehbat ecuvoltage ubatt
 percent: percentage percent pct prozent
@@ -27,8 +28,9 @@ gear: gear gears prnd prndl shifter selector lever gang fahrstufe fahrstufen wah
   vaxel gr gearpos gearlvr whebel getriebe shftlvr shft drivemode
 shift: shift shifting shft shf schalt
 transmission: transmission trans tcm tcu trn trans1 getrans
-motor: motor mtr propulsion prplsn mot emotor mcu drivemotor emachine em tmotor mg tm edrive isg dianji tractionmotor drivemotors motorspeed rotor
-  di emot
+motor: motor mtr propulsion prplsn mot emotor mcu drivemotor emachine em tmotor mg tm edrive isg dianji tractionmotor
+  drivemotors motorspeed rotor
+  emot
 inverter: inverter inv pcu wechselrichter pim igbt dpim mcu
 engine: engine eng combustion ice ems ecm brennkraft verbrenn crank crankshaft kurbel moteur engn dme ecu ecmengine vkm
 torque: torque trq tq moment drehmoment couple md niuju vridmoment torq drehm tor
@@ -54,7 +56,8 @@ position: position pos lage poscn posn
 longitude: longitude lon long lng laengengrad jingdu
 latitude: latitude lat breitengrad weidu
 gnss: gnss gps satellite fix navi nav
-limit: limit ovr over lim lmt limitation grenze limited lmtd clamp allowed avail available capability grenz begrenzung limits threshold
+limit: limit ovr over lim lmt limitation grenze limited lmtd clamp allowed avail available capability grenz begrenzung
+  limits threshold
   avl permitted possible
 max: max maximum mx hoechst
 min: min minimum mn mindest
@@ -71,7 +74,7 @@ checksum: checksum crc chk cs chksum bz
 counter: counter cnt ctr alive rolling cntr count msgcnt rc
 relative: relative rel
 wheel: wheel whl whls wheels rad rueck roue whlspd wss wheelspeed hjul raeder fl fr rl rr tyre tire
-lead: lead leading vorausfahrend obj object objekt track obstacle
+lead: lead leading path trajectory vorausfahrend obj object objekt track obstacle
 cruise: cruise acc cc tempomat gra scc lkas lka adas regler cacc fgr isa slc icc tsr
 sign: sign schild tacho1 trafficsign
 shaft: shaft welle achse axle
