@@ -1,7 +1,7 @@
 """One sample a second, on the wall second's boundary; what is due becomes rows of the outbox. Knows no platform."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -59,8 +59,9 @@ class Collector:
 
     `appended` hears of each commit: ids and rows of the sample just taken, and the number of rows from before a fault that
     went with it. `on_phase` hears False when nothing is left to report until the vehicle wakes, and True when it
-    does. `settings` may be replaced at any time; the next sample follows them. `silence_s`: buses silent for so long are a
-    vehicle switched off; 0: never.
+    does. `refresh` brings the newest frames into `latest`, right before a sample. `settings` may be replaced at any time;
+    the next sample follows them. `silence_s`: buses silent for so long are a vehicle switched off; 0: never.
+    `awake`: the sources that fall silent with the vehicle; none: all of them.
     """
 
     def __init__(
@@ -76,6 +77,8 @@ class Collector:
         clock: Clock,
         appended: Callable[[list[int], list[NewRow], int], None],
         on_phase: Callable[[bool], None],
+        refresh: Callable[[], None],
+        awake: Sequence[int] = (),
     ) -> None:
         self.counters = CollectCounters()
         self._edition = edition
@@ -89,6 +92,8 @@ class Collector:
         self._clock = clock
         self._appended = appended
         self._on_phase = on_phase
+        self._refresh = refresh
+        self._awake = awake
         self._active = True
         self._burst = False
         self._started = clock.stamp()
@@ -117,7 +122,8 @@ class Collector:
 
     async def sample(self) -> None:
         """Take the sample of this second; append it if it is due."""
-        stamp = self._clock.stamp()
+        self._refresh()
+        stamp = self._clock.stamp()  # no frame is newer than this
         now = self._clock.at(stamp)
         second = self._clock.wall_ms() // 1000
         self.counters.sampled += 1
@@ -136,7 +142,8 @@ class Collector:
         self._watch_alarms(self._sampler.stale_alarms != stale)
         steady_ms = self._steady.advance(second, now)
         level, states = self._view.read(bodies)
-        heard = max(self._latest.stamps, default=self._started)
+        stamps = self._latest.stamps
+        heard = max([stamps[slot] for slot in self._awake] or stamps, default=self._started)
         quiet_ms = now - self._clock.at(max(heard, self._started))
         decision = self._occasion.decide(second * 1000, steady_ms, level, states, quiet_ms)
         self._say_burst(decision.burst)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NAME = "suggest"
 HELP = "propose a mapping for a car: from its DBC files, and a recording where there is one"
-DEFAULT_BUS = "can"
+DEFAULT_BUS = "pt"  # as in the configuration of `tbox init`
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

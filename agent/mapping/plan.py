@@ -10,7 +10,7 @@ from agent.core.editions import EDITIONS
 from agent.core.field import Field, Layout, Sized
 from agent.core.frames import EXTENDED, NEVER
 
-__all__ = ["CompiledMapping", "DbcSource", "Item", "unseen", "with_declared"]
+__all__ = ["CompiledMapping", "DbcSource", "Item", "slots_of", "unseen", "with_declared"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,15 @@ def unseen(plan: dict[str, Any], stamps: list[int]) -> list[str]:
             number = f"0x{can_id & ~EXTENDED:X}" + ("x" if can_id & EXTENDED else "")
             names.append(f"{plan['buses'][bus]}.{number}")
     return names
+
+
+def slots_of(plan: dict[str, Any], buses: list[str]) -> list[int]:
+    """The sources that messages of these buses refresh."""
+    slots: list[int] = []
+    for bus, _, _, _, slot, selectors, *_ in plan["messages"]:
+        if plan["buses"][bus] in buses:
+            slots += [*([slot] if slot >= 0 else []), *_pages(selectors)]
+    return slots
 
 
 def _pages(selectors: list[Any]) -> Iterator[int]:
