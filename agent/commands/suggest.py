@@ -114,7 +114,7 @@ def _said(path: str | None, recording: "Recording | None") -> list[str]:
     if recording is None:
         return ["Without a recording: nothing is known of what the signals really do. `--log` tells more."]
     seen = sum(bool(behaviour.known) for behaviour in recording.by.values())
-    clock = "" if recording.times_us else "; its clock is not to be trusted"
+    clock = f"; its clock: {recording.clock}" if recording.clock else ""
     share = f"{recording.matched} of {recording.frames} frames are of the messages in question"
     return [
         f"Recording {Path(str(path)).name}: {share}; {seen} of {len(recording.by)} signals looked at were seen{clock}."

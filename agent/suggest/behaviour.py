@@ -38,12 +38,13 @@ class Behaviour:
 
 @dataclass
 class Recording:
-    """`by`: behaviour by reference; `times_us`: of the snapshots, [] where the recording has no clock to trust."""
+    """`by`: behaviour by reference; `times_us`: of the snapshots, [] where the recording has no clock to trust or is short."""
 
     by: dict[str, Behaviour]
     times_us: list[int]
     frames: int
     matched: int
+    clock: str = ""  # what is wrong with it
 
     def known(self, candidate: Candidate, not_available: Iterable[int] = ()) -> list[float]:
         """Values of a signal without those of the codes that mean "not available"."""
@@ -96,9 +97,9 @@ def observe(
         tick()
     _snapshot(decoder, latest, plan["operands"], asked, by)
     times.append(log.end_us)
-    counted = any(note.startswith("stamps are") for note in log.clock_notes)
+    counted = [note for note in log.clock_notes if note.startswith("stamps are")]
     clock = not counted and not log.restarts and times[-1] - times[0] >= LEAST_US
-    recording = Recording(by, times if clock else [], log.frames, sum(counts.values()))
+    recording = Recording(by, times if clock else [], log.frames, sum(counts.values()), *counted[:1])
     _count(recording, plan, counts, times[-1] - log.start_us if clock else 0, asked)
     return recording
 

@@ -112,7 +112,7 @@ ITEMS: tuple[Item, ...] = (
         "vehicle.odometer",
         "km",
         (("odometer", 1.0), ("total distance", 0.95), ("vehicle distance", 0.75)),
-        against="trip low speed charge energy limit gap lead remain min max wheel",
+        against="gnss trip low speed charge energy limit gap lead remain min max wheel",
         reach=(60000, 1e11),
         plausible=(0, 3e6),
         least_bits=17,

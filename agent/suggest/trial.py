@@ -90,7 +90,7 @@ def watched(loaded: Loaded, reader: "Any") -> Recording:
     of_channel = {bus: index for index, bus in enumerate(buses)}
     if len(buses) > 1:
         of_channel |= _channels(reader(None), loaded, buses)
-    with progress_of("suggest", lambda: opened.progress) as tick:
+    with progress_of("suggest", lambda: opened.progress, silent=True) as tick:
         return observe(opened, plan, asked, lambda channel: of_channel.get(channel, 0 if len(buses) == 1 else -1), tick)
 
 

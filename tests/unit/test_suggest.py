@@ -388,6 +388,27 @@ def test_buses_with_files_of_their_own(tmp_path: Path) -> None:
     assert load_mapping(mapping, "2025", cache=False).buses == ["pt", "body"]
 
 
+def test_the_channels_of_a_recording_find_their_buses(tmp_path: Path) -> None:
+    """The same identifier on two buses is two messages; which channel is which bus shows by the rest of their traffic."""
+    head = 'VERSION ""\nBU_: X\n'
+    pack = 'BO_ 257 BMS: 8 X\n SG_ PackVoltage : 0|16@1+ (0.1,0) [0|0] "V" X\n'
+    speed = 'BO_ 257 ESP: 8 X\n SG_ VehicleSpeed : 0|16@1+ (0.01,0) [0|0] "km/h" X\n'
+    for name, own, other in (("a", pack, 512), ("b", speed, 768)):
+        text = f'{head}{own}BO_ {other} Other: 8 X\n SG_ Something : 0|8@1+ (1,0) [0|0] "" X\n'
+        (tmp_path / f"{name}.dbc").write_text(text)
+    frames = ("can1 101#E90D", "can1 200#00", "can0 101#8813", "can0 300#00")
+    lines = [f"({index // 10}.{index % 10}00000) {frame}\n" for index in range(40) for frame in frames]
+    log = tmp_path / "drive.log"
+    log.write_text("".join(lines))
+    buses = ["--bus", f"pack={tmp_path / 'a.dbc'}", "--bus", f"chassis={tmp_path / 'b.dbc'}"]
+    mapping = tmp_path / "mapping.toml"
+    assert main(["suggest", *buses, "--log", str(log), "-o", str(mapping)]) == 0
+    text = mapping.read_text()
+    assert "in the recording always 356.1 V" in text
+    assert "in the recording always 50 km/h" in text
+    assert set(tomllib.loads(text)["vehicle"]) == {"total_voltage", "speed"}
+
+
 def test_one_edition_when_told(tmp_path: Path) -> None:
     mapping = tmp_path / "mapping.toml"
     assert main(["suggest", str(ROOT / "dbc" / "reference_ev.dbc"), "--edition", "2025", "-o", str(mapping)]) == 0
