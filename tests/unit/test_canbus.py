@@ -13,14 +13,8 @@ import pytest
 from canbus_parts import Kept, Settings
 
 import agent.canbus
-from agent.canbus import (
-    ACKNOWLEDGES,
-    LISTEN_ONLY,
-    CanBus,
-    bus_arguments,
-    interface_fault,
-    open_bus,
-)
+from agent.canbus import CanBus, interface_fault, open_bus
+from agent.canbus_arguments import ACKNOWLEDGES, LISTEN_ONLY, bus_arguments
 from agent.clock import Clock
 from agent.errors import BusError, ConfigError
 
