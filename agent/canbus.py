@@ -48,6 +48,15 @@ UNREADABLE_IN_A_ROW = 100  # without a frame between: the adapter is out of step
 log = logging.getLogger(__name__)
 
 
+class Counts(Protocol):
+    """What was wrong with the frames of one bus."""
+
+    short: int
+    unknown_mux: int
+    bad_checksum: int
+    stuck_counter: int
+
+
 class Latest(Protocol):
     """The part of LatestFrames that a bus feeds.
 
@@ -56,12 +65,13 @@ class Latest(Protocol):
     """
 
     kept: int
-    short: int
 
     @property
     def frames(self) -> list[bytes | bytearray]: ...
     @property
     def stamps(self) -> list[int]: ...
+    @property
+    def by_bus(self) -> Sequence[Counts]: ...
     def keeper(self, bus: int) -> Keep: ...
     def plain(self, bus: int) -> Mapping[int, tuple[int, int]]: ...
     def wanted(self, bus: int) -> list[tuple[int, int]]: ...
@@ -169,7 +179,7 @@ class CanBus:
         latest, stamp = self._latest, self._clock.stamp
         recv = _checked(bus) if self.settings.interface == "udp_multicast" else bus.recv
         plain, keep = latest.plain(self._index), latest.keeper(self._index)
-        frames, stamps = latest.frames, latest.stamps
+        frames, stamps, counts = latest.frames, latest.stamps, latest.by_bus[self._index]
         self._unreadable_since = (self.frames, self.unreadable)
         while not self._stopping:
             try:
@@ -196,7 +206,7 @@ class CanBus:
             slot, length = place
             data = message.data
             if len(data) < length:
-                latest.short += 1
+                counts.short += 1
             frames[slot] = data  # before its stamp: a reader takes them the other way round
             stamps[slot] = stamp()
             latest.kept += 1

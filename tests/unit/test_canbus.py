@@ -117,7 +117,7 @@ def test_plain_messages_are_put_where_they_are_decoded_from_with_their_stamp() -
     bus, kept = asyncio.run(receive_three(Settings(), plain + other, clock))
     assert [bytes(data) for data in kept.frames] == [b"\2\3", bytes(8)]
     assert before <= kept.stamps[0] <= kept.stamps[1] <= kept.rows[0][3]
-    assert (bus.frames, kept.kept, kept.short) == (6, 3, 1)
+    assert (bus.frames, kept.kept, kept.by_bus[1].short) == (6, 3, 1)
     assert kept.called == [(0x100, b"\4"), (0x200 | EXT, b"\5"), (0x123, b"\6")]
 
 
