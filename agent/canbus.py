@@ -19,6 +19,7 @@ from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from agent.canbus_arguments import ACKNOWLEDGES, EXTENDED, WHAT_IT_NEEDS, BusSettings, bus_arguments
+from agent.canbus_guard import Counts, Guard
 from agent.canlog import read_log
 from agent.clock import Clock
 from agent.errors import BusError, ConfigError
@@ -48,15 +49,6 @@ UNREADABLE_IN_A_ROW = 100  # without a frame between: the adapter is out of step
 log = logging.getLogger(__name__)
 
 
-class Counts(Protocol):
-    """What was wrong with the frames of one bus."""
-
-    short: int
-    unknown_mux: int
-    bad_checksum: int
-    stuck_counter: int
-
-
 class Latest(Protocol):
     """The part of LatestFrames that a bus feeds.
 
@@ -72,6 +64,7 @@ class Latest(Protocol):
     def stamps(self) -> list[int]: ...
     @property
     def by_bus(self) -> Sequence[Counts]: ...
+    def forget(self, bus: int) -> None: ...
     def keeper(self, bus: int) -> Keep: ...
     def plain(self, bus: int) -> Mapping[int, tuple[int, int]]: ...
     def wanted(self, bus: int) -> list[tuple[int, int]]: ...
@@ -120,18 +113,17 @@ def _keep_to_its_group(bus: "can.BusABC") -> "can.BusABC":
 class CanBus:
     """Feeds `latest` from one bus until cancelled; `index` is the bus's number in the compiled plan.
 
-    Counters: `frames` (data frames received; SocketCAN's kernel filter lets only wanted ones through), `error_frames`,
-    `remote_frames`, `unreadable` (what was no frame), `reopened`. `problem` is why the bus is away, None while it is open,
-    which `is_open` tells too. `rng` spreads the attempts to reopen.
+    Counters: `frames` (data frames received; SocketCAN's kernel filter lets only wanted ones through), `remote_frames`,
+    `unreadable` (what was no frame) and those of `guard`; `counts` has them all. `problem` is why the bus is away, None while
+    it is open, which `is_open` tells too. `rng` spreads the attempts to reopen.
     """
 
     def __init__(self, settings: BusSettings, index: int, latest: Latest, clock: Clock, rng: Random) -> None:
         self.settings = settings
         self.frames = 0
-        self.error_frames = 0
         self.remote_frames = 0
         self.unreadable = 0
-        self.reopened = 0
+        self.guard = Guard(settings, index, latest, clock)
         self.problem: str | None = "not opened yet"
         self.is_open = asyncio.Event()
         self._index = index
@@ -139,13 +131,17 @@ class CanBus:
         self._clock = clock
         self._rng = rng
         self._unreadable_since = (0, 0)  # `frames` and `unreadable` before those in a row
-        self._opened = False
         self._stopping = False
         self._said_ms: dict[str, int] = {}
+
+    def counts(self) -> dict[str, int]:
+        """All that went wrong on this bus since the start, by name."""
+        return self.guard.counts() | {"remote_frames": self.remote_frames, "unreadable": self.unreadable}
 
     async def run(self) -> None:
         """Receive for ever: a bus that fails is opened again after 1 s, doubling to 30 s while no frame comes.
 
+        Sooner where the system tells that the interface is back. What a bus said is invalid as soon as it is away.
         A recording ends (returns) unless it loops. Cancelling ends the thread within a second. Raises ConfigError for
         an unknown interface or an unreadable recording.
         """
@@ -162,15 +158,15 @@ class CanBus:
         while True:
             frames = self.frames
             try:
-                await self._receive_in_thread()
+                await self.guard.attend(self._receive_in_thread, lambda: self.frames)
             except BusError as error:
                 self._note_closed(str(error))
             if self.frames > frames:
                 delay_s = FIRST_DELAY_S
             self._say(logging.WARNING, "CAN bus away bus=%s reason=%s", self.settings.name, self.problem)
             delay_ms = int(delay_s * 1000 * self._rng.uniform(1 - JITTER, 1 + JITTER))
-            await self._clock.sleep_until(self._clock.now() + delay_ms)
-            delay_s = min(2 * delay_s, LAST_DELAY_S)
+            back = await self.guard.wait(delay_ms)
+            delay_s = FIRST_DELAY_S if back else min(2 * delay_s, LAST_DELAY_S)
 
     def receive(self, bus: "can.BusABC") -> None:
         """Keep frames until stopped; the body of the receive thread. Raises BusError when the bus fails."""
@@ -190,7 +186,7 @@ class CanBus:
             if message is None:
                 continue
             if message.is_error_frame:
-                self.error_frames += 1
+                self.guard.trouble.error_frame(message.arbitration_id, message.data)
                 continue
             if message.is_remote_frame:
                 self.remote_frames += 1
@@ -228,6 +224,7 @@ class CanBus:
     async def _receive_in_thread(self) -> None:
         """Open the bus and receive; raises what the thread raised."""
         loop = asyncio.get_running_loop()
+        self._stopping = False
         ended: asyncio.Future[BaseException | None] = loop.create_future()
         name = f"can-{self.settings.name}"
         # A daemon: a driver that never comes back from a call must not keep the process alive.
@@ -263,14 +260,18 @@ class CanBus:
     def _note_closed(self, problem: str) -> None:
         self.problem = problem
         self.is_open.clear()
+        self.guard.closed(problem)
 
     def _note_open(self) -> None:
         self.problem = None
         self.is_open.set()
-        self.reopened += self._opened
-        self._opened = True
-        interface, channel = self.settings.interface, self.settings.channel
-        self._say(logging.INFO, "CAN bus open bus=%s interface=%s channel=%s", self.settings.name, interface, channel)
+        away_ms = self.guard.opened()
+        name, interface, channel = self.settings.name, self.settings.interface, self.settings.channel
+        if away_ms:
+            text = "CAN bus back bus=%s interface=%s channel=%s away_s=%.1f"
+            self._say(logging.INFO, text, name, interface, channel, away_ms / 1000)
+        else:
+            self._say(logging.INFO, "CAN bus open bus=%s interface=%s channel=%s", name, interface, channel)
 
     def _say(self, level: int, text: str, *values: object) -> None:
         """Log, but the same thing at most once a minute: a loose plug would fill the disk."""
@@ -309,7 +310,8 @@ class CanBus:
             end_ms = start_ms + (reader.end_us - reader.start_us) // 1000
             await clock.sleep_until(max(end_ms, clock.now() + 1))
             again = self.settings.loop
-        self._note_closed("the recording has ended")
+        self.problem = "the recording has ended"
+        self.is_open.clear()
         log.warning(
             "the recording has ended, its signals become invalid bus=%s (loop = true plays on)", self.settings.name
         )

@@ -80,7 +80,7 @@ def test_frames_are_kept_with_bus_number_and_bit_31_and_others_only_counted() ->
     assert kept.called == [(0x123, b"\1\2"), (0x18FEF107 | EXT, b""), (0x1FF, bytes(8))]
     assert {row[0] for row in kept.rows} == {1}
     assert all(before <= row[3] <= clock.stamp() for row in kept.rows)
-    assert (bus.frames, bus.remote_frames, bus.error_frames, bus.reopened) == (3, 1, 1, 0)
+    assert (bus.frames, bus.remote_frames, bus.guard.trouble.error_frames, bus.guard.trouble.reopened) == (3, 1, 1, 0)
 
 
 @pytest.mark.network
@@ -168,7 +168,7 @@ def test_a_bus_that_fails_is_opened_again_and_goes_on(
     with caplog.at_level(logging.INFO, "agent.canbus"):
         bus, kept = asyncio.run(fail_twice())
     assert kept.called == [(0x123, b"\1\2")]
-    assert bus.reopened == 2
+    assert bus.guard.trouble.reopened == 2
     assert "closed bus" in caplog.text
 
 
