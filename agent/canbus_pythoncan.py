@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from agent.canbus_arguments import EXTENDED, WHAT_IT_NEEDS, BusSettings, bus_arguments
+from agent.canbus_arguments import EXTENDED, WHAT_IT_NEEDS, BusSettings, make_bus
 from agent.canbus_feed import Feed, InLoop, in_thread
 from agent.errors import BusError, ConfigError
 
@@ -46,16 +46,15 @@ def interface_fault(interface: str) -> str | None:
 def open_bus(settings: BusSettings, wanted: Sequence[tuple[int, int]] = ()) -> "can.BusABC":
     """Open a python-can bus; `wanted` are (can_id, mask) pairs, used where the kernel filters.
 
-    Raises ConfigError for an unknown interface (it will never open), BusError for one that does not open now.
+    Raises ConfigError for an entry that will never open, BusError for one that does not open now.
     """
     import can
 
     if fault := interface_fault(settings.interface):
         raise ConfigError(f"[[can]] {settings.name}", [fault])
-    interface, arguments = settings.interface, bus_arguments(settings, wanted)
+    interface = settings.interface
     try:
-        # ignore_config: python-can would mix in the user's ~/.canrc and environment
-        bus = can.Bus(interface=interface, channel=settings.channel, ignore_config=True, **arguments)
+        bus = make_bus(settings, wanted)
         return _keep_to_its_group(bus) if interface == "udp_multicast" else bus
     except (can.CanError, *OPENING_FAILS) as error:
         reason = str(error) or type(error).__name__

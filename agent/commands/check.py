@@ -29,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from agent.app import load_for
+    from agent.attached import describe as describe_attached
+    from agent.canbus_arguments import settings_fault
     from agent.canbus_pythoncan import interface_fault
+    from agent.clock import Clock
     from agent.commands.params import platform_remarks
     from agent.config import load_config, vin_warning
     from agent.coverage import coverage_of
@@ -41,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(args.config)
     except ConfigError as error:
         raise ConfigError(args.config, error.faults + _mapping_faults(args.config)) from None
-    faults = [f"can.{bus.name}: {fault}" for bus in config.can if (fault := interface_fault(bus.interface))]
+    said_of_buses = [(bus.name, interface_fault(bus.interface) or settings_fault(bus)) for bus in config.can]
+    faults = [f"can.{name}: {fault}" for name, fault in said_of_buses if fault]
     faults += _outbox_faults(config) + _key_faults(config)
     try:
         mapping = load_for(config, args.config)
@@ -57,15 +61,18 @@ def run(args: argparse.Namespace) -> int:
         _packs_warning(config, mapping),
         _tls_warning(config),
     )
-    warnings = [text for text in said if text] + mapping.warnings
+    attached = describe_attached(config, mapping.items, Clock())
+    warnings = [text for text in said if text] + attached.warnings + mapping.warnings
     warnings += platform_remarks(config)
     if args.json:
         security = dict(describe(config.security))
-        more = {"security": security, "buses": _buses(config, mapping)}
+        more = {"security": security, "buses": _buses(config, mapping), **dict(attached.lines)}
         print(json.dumps(_as_dict(mapping, coverage, warnings) | more, ensure_ascii=False))
     else:
         _print(mapping, coverage, warnings, args.lang)
         _print_buses(config, mapping)
+        for name, value in attached.lines:
+            print(f"{name}: {value}")
         _print_security(config)
     return 0
 
@@ -79,13 +86,15 @@ def _mapping_faults(path: str) -> list[str]:
     from agent.tomlfile import parse_toml
 
     try:
-        vehicle = parse_toml(path, Path(path).read_text(encoding="utf-8"))["vehicle"]
+        document = parse_toml(path, Path(path).read_text(encoding="utf-8"))
+        vehicle = document["vehicle"]
         edition = str(vehicle.get("edition", DEFAULT_EDITION))
         if edition not in EDITIONS:
             return []  # named already, and decides what is right in a mapping
         kind, _, name = vehicle["mapping"].partition(":")
         place = dbc_folder() / name if kind == "shipped" else Path(path).parent / vehicle["mapping"]
-        load_mapping(place, edition)
+        gnss = document.get("gnss")
+        load_mapping(place, edition, gnss=str(gnss.get("name", "gnss")) if isinstance(gnss, dict) else None)
     except ConfigError as error:
         return [f"in {error.file}: {fault}" for fault in error.faults if error.file != path]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -138,7 +147,9 @@ def _outbox_faults(config: "Config") -> list[str]:
 
 
 def _address_warning(config: "Config") -> str | None:
-    if config.vehicle.iccid == "0" * 20:
+    from agent.config import NO_ICCID
+
+    if config.vehicle.iccid == NO_ICCID and config.modem is None:
         return "vehicle.iccid: is all zeros; put the 20 digits of the SIM card there"
     return None
 

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from agent.app import load_for
     from agent.canlog import read_log
     from agent.config import load_config
-    from agent.mapping.plan import unseen
+    from agent.mapping.plan import rivalries, unseen
     from agent.replay import Replay, wanted_ids
 
     log = logging.getLogger("agent.replay")
@@ -67,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
             log.warning("%s: clock: %s; --frame-ms N replaces the stamps", reader.path, note)
     if missing := unseen(mapping.plan, replay.latest.stamps):
         log.warning("not in the recording, sent as invalid: %s", ", ".join(missing))
+    for text in rivalries(mapping.plan, replay.latest.rivals):
+        log.warning("%s", text)
     counts = replay.counters
     latest = replay.latest
     print(

@@ -5,13 +5,17 @@ page. `LatestFrames` chooses the source by looking at the frame; `Decoder` (`cor
 is taken. All rows are lists of integers made by `agent/mapping/sources.py`:
 
     message   [bus, can_id, id_mask, length, slot, selectors, alive, checksum]
-              can_id has bit 31 set when extended; id_mask -1 compares all of it; slot -1: no signal outside of pages
+              can_id has bit 31 set when extended; id_mask -1 compares all of it, any other is that of a J1939 message
+              (`core/j1939.py`: one of several masks, FF in its low byte when the source is named); slot -1: no signal
+              outside of pages
     selector  [byte, mask, needed, cases]   one multiplexer: data[byte] & mask (byte -1: the little-endian word & mask);
               needed bytes; cases [[masked value, [slot, ...], [selector, ...]], ...] for every value the DBC knows
     alive     [byte, mask, needed]          bits, found as a selector's, that must differ from those of the frame before
     checksum  [position, kind, polynomial, initial, xor_out] over all other bytes
 """
 
+from agent.core.j1939 import EXTENDED as EXTENDED
+from agent.core.j1939 import PGN_TO_ONE_MASK, SINGLE, TP_CM, TP_DT, OneSource, Transport
 from agent.core.needs import needs_of
 
 TYPE_CHECKING = False
@@ -22,8 +26,10 @@ if TYPE_CHECKING:
     from agent.core.needs import Need
 
     Data = bytes | bytearray
+    Check = Callable[[Data, int], bool]
 
-EXTENDED = 0x80000000  # bit 31 of an identifier: 29-bit frame
+ANY_SENDER = PGN_TO_ONE_MASK  # the bits that every mask of a J1939 message compares
+MOST_IDS = 4096  # of masked messages, remembered per bus: strangers' priorities and addresses must not fill the memory
 NEVER = -(1 << 62)  # stamp of a source without a frame
 GONE = NEVER + 1  # stamp of a source that had one and whose bus went away: stale whatever its timeout
 
@@ -42,12 +48,14 @@ class LatestFrames:
     """The newest frame of every source; one writer per bus, read by the sampler at any time.
 
     `frames[slot]` is written before `stamps[slot]` and must be read after it: then a frame is at least as new as its stamp.
-    Counters: `kept` frames, `unknown_id`, and of every bus in `by_bus`, or of all together: `unknown_mux` (a multiplexer
-    value that the DBC does not know), `short` (fewer bytes than the message has; what is there is used), `bad_checksum`,
-    `stuck_counter` (neither refreshes a source).
+    Counters: `kept` frames, `unknown_id`, `other_source` (a J1939 message from another address than the one it is taken
+    from), `torn` (J1939 messages of several packets of which some did not come), and of every bus in `by_bus`, or of all
+    together: `unknown_mux` (a multiplexer value that the DBC does not know), `short` (fewer bytes than the message has; what
+    is there is used), `bad_checksum`, `stuck_counter` (neither refreshes a source). `rivals`: (bus, identifier, address
+    taken, address refused), once per message.
     """
 
-    def __init__(self, plan: "dict[str, Any]") -> None:
+    def __init__(self, plan: "dict[str, Any]", ticks_per_ms: int = 1) -> None:
         self._plan = plan
         count = len(plan["sources"])
         self.frames: "list[Data]" = [b""] * count
@@ -55,10 +63,15 @@ class LatestFrames:
         self.kept = 0
         self.unknown_id = 0
         self.by_bus = [BusCounts() for _ in plan["buses"]]
+        self.other_source = 0
+        self.rivals: "list[tuple[int, int, int, int]]" = []
         self._forgotten = NEVER  # newest stamp of all sources that were forgotten
         self._slots: "list[list[int]]" = [[] for _ in plan["buses"]]
-        self._wanted: "list[list[Any]]" = [[] for _ in plan["buses"]]
+        self._wanted: "list[list[tuple[int, int]]]" = [[] for _ in plan["buses"]]
         self._entries: "list[dict[int, Any]]" = [{} for _ in plan["buses"]]
+        # By the bits of `ANY_SENDER`: (identifier, mask, entry, check_of(can_id, check) or None)
+        self._masked: "list[dict[int, list[Any]]]" = [{} for _ in plan["buses"]]
+        long: "list[list[tuple[int, int]]]" = [[] for _ in plan["buses"]]
         for bus, can_id, id_mask, length, slot, selectors, alive, checksum in plan["messages"]:
             rows = _selectors(selectors)
             check = None
@@ -66,13 +79,28 @@ class LatestFrames:
                 check = _alive_check(self.by_bus[bus], alive, _checksum_check(checksum) if checksum else None)
             pages = _simple_pages(slot, rows)
             entry = (slot, length, check, pages, rows if pages is None else None)
-            self._wanted[bus].append((can_id, id_mask, entry))
-            self._slots[bus] += [slot] if slot >= 0 else []
-            self._slots[bus] += _page_slots(rows)
+            self._slots[bus] += slots_of(slot, selectors)
+            exact = 0x9FFFFFFF if can_id & EXTENDED else 0x800007FF
+            self._wanted[bus].append((can_id, exact if id_mask == -1 else id_mask))
             if id_mask == -1:
                 self._entries[bus][can_id] = entry
-        self._masked = [[row for row in rows if row[1] != -1] for rows in self._wanted]
+                continue
+            one = None
+            if not id_mask & 0xFF:
+                timeout = max([plan["sources"][each][1] for each in slots_of(slot, selectors)])
+                one = OneSource(timeout * ticks_per_ms, self._rival_of(bus, can_id)).check_of
+            self._masked[bus].setdefault(can_id & ANY_SENDER, []).append((can_id, id_mask, entry, one))
+            if length > SINGLE:
+                long[bus].append((can_id, id_mask))
         self._keepers = [self.keeper(bus) for bus in range(len(plan["buses"]))]
+        self._transports = [Transport(long[bus], keep, ticks_per_ms) for bus, keep in enumerate(self._keepers)]
+        for bus, transport in enumerate(self._transports):
+            if long[bus]:
+                self._add_transport(bus, transport)
+
+    @property
+    def torn(self) -> int:
+        return sum([transport.torn for transport in self._transports])
 
     @property
     def short(self) -> int:
@@ -100,17 +128,16 @@ class LatestFrames:
                 self._forgotten = max(self._forgotten, self.stamps[slot])
                 self.stamps[slot] = GONE
 
-    def heard(self) -> int:
-        """Stamp of the newest frame of all, forgotten ones too; NEVER without one."""
-        return max([self._forgotten] + self.stamps)
+    def heard(self, slots: "list[int]") -> int:
+        """Stamp of the newest frame of these sources or of a forgotten one; NEVER without one."""
+        return max([self._forgotten] + [self.stamps[slot] for slot in slots])
 
     def wanted(self, bus: int) -> "list[tuple[int, int]]":
-        """(identifier, mask) of every wanted message of a bus, for receive filters; bit 31 of both stands for "extended"."""
-        rows = []
-        for can_id, id_mask, _ in self._wanted[bus]:
-            exact = 0x9FFFFFFF if can_id & EXTENDED else 0x800007FF
-            rows.append((can_id, exact if id_mask == -1 else id_mask))
-        return rows
+        """(identifier, mask) of every wanted message of a bus, for receive filters; bit 31 of both stands for "extended".
+
+        Where J1939 messages of more than 8 bytes are wanted, two more pairs let the frames through that carry them.
+        """
+        return list(self._wanted[bus])
 
     def needs(self, bus: int) -> "list[Need]":
         """What has to be heard of each message of a bus that comes under one identifier: `core/needs.py`."""
@@ -134,7 +161,7 @@ class LatestFrames:
         def keep(can_id: int, data: "Data", stamp: int) -> None:
             entry = find(can_id)
             if entry is None:
-                entry = self._match(bus, can_id) if masked else None
+                entry = self._match(bus, can_id) if masked else None  # also adds it to what is found next time
                 if entry is None:
                     self.unknown_id += 1
                     return
@@ -142,7 +169,7 @@ class LatestFrames:
             size = len(data)
             if size < length:
                 counts.short += 1
-            if check is not None and not check(data):
+            if check is not None and not check(data, stamp):
                 return
             if pages is not None:
                 byte, mask, slots = pages
@@ -172,12 +199,37 @@ class LatestFrames:
         }
 
     def _match(self, bus: int, can_id: int) -> "Any":
-        """Find a message by its masked identifier (J1939: any source address) and remember the identifier."""
-        for wanted_id, id_mask, entry in self._masked[bus]:
-            if can_id & id_mask == wanted_id & id_mask:
-                self._entries[bus][can_id] = entry
+        """Find a message by its masked identifier and remember the identifier."""
+        for wanted_id, id_mask, entry, check_of in self._masked[bus].get(can_id & ANY_SENDER, ()):
+            if (can_id ^ wanted_id) & id_mask == 0:
+                if check_of is not None:
+                    slot, length, check, pages, selectors = entry
+                    entry = (slot, length, check_of(can_id, check), pages, selectors)
+                known = self._entries[bus]
+                if len(known) < MOST_IDS:
+                    known[can_id] = entry
                 return entry
         return None
+
+    def _add_transport(self, bus: int, transport: Transport) -> None:
+        """Frames that carry messages of several packets go to whoever puts these together, and no further."""
+        nowhere = (-1, 0, None, None, None)
+        for can_id, check_of in ((TP_CM, transport.control_of), (TP_DT, transport.packet_of)):
+            self._wanted[bus].append((can_id, PGN_TO_ONE_MASK))
+            row = (can_id, PGN_TO_ONE_MASK, nowhere, check_of)
+            self._masked[bus].setdefault(can_id & ANY_SENDER, []).append(row)
+
+    def _rival_of(self, bus: int, can_id: int) -> "Callable[[int, int], None]":
+        said = False
+
+        def count(taken: int, refused: int) -> None:
+            nonlocal said
+            self.other_source += 1
+            if not said:
+                said = True
+                self.rivals.append((bus, can_id, taken, refused))
+
+        return count
 
     def _keep_pages(self, counts: BusCounts, selectors: "list[Any]", slot: int, data: "Data", stamp: int) -> None:
         kept = slot >= 0
@@ -211,6 +263,15 @@ class LatestFrames:
             self.kept += 1
 
 
+def slots_of(slot: int, selectors: "list[Any]") -> "list[int]":
+    """Every source of a message, by its row."""
+    slots = [slot] if slot >= 0 else []
+    for row in selectors:
+        for case in row[3]:
+            slots += case[1] + slots_of(-1, case[2])
+    return slots
+
+
 def _simple_pages(slot: int, selectors: "list[Any]") -> "tuple[int, int, dict[int, int]] | None":
     """(byte, mask, {masked value: source or -1}) of the usual paged message: one multiplexer in one byte, nothing else."""
     if slot >= 0 or len(selectors) != 1:
@@ -221,15 +282,6 @@ def _simple_pages(slot: int, selectors: "list[Any]") -> "tuple[int, int, dict[in
     return byte, mask, {value: case[0][0] if case[0] else -1 for value, case in cases.items()}
 
 
-def _page_slots(selectors: "list[Any]") -> "list[int]":
-    slots: "list[int]" = []
-    for _, _, _, cases in selectors:
-        for pages, inner in cases.values():
-            slots += pages
-            slots += _page_slots(inner)
-    return slots
-
-
 def _selectors(rows: "list[Any]") -> "list[Any]":
     return [
         (byte, mask, needed, {value: (tuple(slots), _selectors(inner)) for value, slots, inner in cases})
@@ -237,14 +289,12 @@ def _selectors(rows: "list[Any]") -> "list[Any]":
     ]
 
 
-def _alive_check(
-    counts: BusCounts, alive: "list[int] | None", checksum: "Callable[[Data], bool] | None"
-) -> "Callable[[Data], bool]":
-    """Return check(data): does this frame refresh its source? A damaged frame does not count as the one before."""
+def _alive_check(counts: BusCounts, alive: "list[int] | None", checksum: "Callable[[Data], bool] | None") -> "Check":
+    """Return check(data, stamp): does this frame refresh its source? A damaged frame does not count as the one before."""
     byte, mask, needed = alive or (0, 0, 0)
     last = -1
 
-    def check(data: "Data") -> bool:
+    def check(data: "Data", _stamp: int) -> bool:
         nonlocal last
         if checksum is not None and not checksum(data):
             counts.bad_checksum += 1

@@ -55,9 +55,8 @@ class Dbc:
         self._j1939 = "J1939" in str(default or "")
 
     def is_j1939(self, message: "Message") -> bool:
-        """True when the source address (and priority) on the wire may differ from the file's, which says FE (nobody)."""
-        named = message.protocol == "j1939" or self._j1939
-        return message.is_extended_frame and message.frame_id & 0xFF == 0xFE and named
+        """Does the file say so? Its source address FE (nobody) then stands for any."""
+        return message.is_extended_frame and (message.protocol == "j1939" or self._j1939)
 
     def scaling(self, message: "Message", signal: "Signal") -> tuple[Fraction, Fraction]:
         """Factor and offset exactly as printed in the file; ValueError when one is no finite number.

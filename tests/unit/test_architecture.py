@@ -23,9 +23,10 @@ LAYERS = {
     **dict.fromkeys(
         ("beijing", "clock", "control", "labels", "programs", "progress", "remarks", "security", "tomlfile"), 2
     ),
+    **dict.fromkeys(("devices", "port", "shipped"), 2),
     **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "health", "packetjson"), 3),
-    "parameters": 3,
-    **dict.fromkeys(("collect", "coverage", "diagnosis", "explain", "replay", "uplink", "wireshark"), 4),
+    **dict.fromkeys(("interfaces", "modem", "parameters"), 3),
+    **dict.fromkeys(("attached", "collect", "coverage", "diagnosis", "explain", "replay", "uplink", "wireshark"), 4),
     "commanded": 4,
     **dict.fromkeys(("effects", "monitoring"), 5),
     "side": 6,
