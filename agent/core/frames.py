@@ -31,16 +31,28 @@ if TYPE_CHECKING:
 ANY_SENDER = PGN_TO_ONE_MASK  # the bits that every mask of a J1939 message compares
 MOST_IDS = 4096  # of masked messages, remembered per bus: strangers' priorities and addresses must not fill the memory
 NEVER = -(1 << 62)  # stamp of a source without a frame
+GONE = NEVER + 1  # stamp of a source that had one and whose bus went away: stale whatever its timeout
+
+
+class BusCounts:
+    """What was wrong with the frames of one bus; only that bus's writer counts here, so that no count is lost."""
+
+    def __init__(self) -> None:
+        self.short = 0
+        self.unknown_mux = 0
+        self.bad_checksum = 0
+        self.stuck_counter = 0
 
 
 class LatestFrames:
     """The newest frame of every source; one writer per bus, read by the sampler at any time.
 
     `frames[slot]` is written before `stamps[slot]` and must be read after it: then a frame is at least as new as its stamp.
-    Counters: `kept` frames, `unknown_id`, `unknown_mux` (a multiplexer value that the DBC does not know), `short` (fewer
-    bytes than the message has; what is there is used), `bad_checksum`, `stuck_counter` (neither refreshes a source),
-    `other_source` (a J1939 message from another address than the one it is taken from), `torn` (J1939 messages of several
-    packets of which some did not come). `rivals`: (bus, identifier, address taken, address refused), once per message.
+    Counters: `kept` frames, `unknown_id`, `other_source` (a J1939 message from another address than the one it is taken
+    from), `torn` (J1939 messages of several packets of which some did not come), and of every bus in `by_bus`, or of all
+    together: `unknown_mux` (a multiplexer value that the DBC does not know), `short` (fewer bytes than the message has; what
+    is there is used), `bad_checksum`, `stuck_counter` (neither refreshes a source). `rivals`: (bus, identifier, address
+    taken, address refused), once per message.
     """
 
     def __init__(self, plan: "dict[str, Any]", ticks_per_ms: int = 1) -> None:
@@ -50,12 +62,11 @@ class LatestFrames:
         self.stamps: "list[int]" = [NEVER] * count
         self.kept = 0
         self.unknown_id = 0
-        self.unknown_mux = 0
-        self.short = 0
-        self.bad_checksum = 0
-        self.stuck_counter = 0
+        self.by_bus = [BusCounts() for _ in plan["buses"]]
         self.other_source = 0
         self.rivals: "list[tuple[int, int, int, int]]" = []
+        self._forgotten = NEVER  # newest stamp of all sources that were forgotten
+        self._slots: "list[list[int]]" = [[] for _ in plan["buses"]]
         self._wanted: "list[list[tuple[int, int]]]" = [[] for _ in plan["buses"]]
         self._entries: "list[dict[int, Any]]" = [{} for _ in plan["buses"]]
         # By the bits of `ANY_SENDER`: (identifier, mask, entry, check_of(can_id, check) or None)
@@ -65,9 +76,10 @@ class LatestFrames:
             rows = _selectors(selectors)
             check = None
             if alive or checksum:
-                check = self._alive_check(alive, _checksum_check(checksum) if checksum else None)
+                check = _alive_check(self.by_bus[bus], alive, _checksum_check(checksum) if checksum else None)
             pages = _simple_pages(slot, rows)
             entry = (slot, length, check, pages, rows if pages is None else None)
+            self._slots[bus] += slots_of(slot, selectors)
             exact = 0x9FFFFFFF if can_id & EXTENDED else 0x800007FF
             self._wanted[bus].append((can_id, exact if id_mask == -1 else id_mask))
             if id_mask == -1:
@@ -89,6 +101,36 @@ class LatestFrames:
     @property
     def torn(self) -> int:
         return sum([transport.torn for transport in self._transports])
+
+    @property
+    def short(self) -> int:
+        return sum([each.short for each in self.by_bus])
+
+    @property
+    def unknown_mux(self) -> int:
+        return sum([each.unknown_mux for each in self.by_bus])
+
+    @property
+    def bad_checksum(self) -> int:
+        return sum([each.bad_checksum for each in self.by_bus])
+
+    @property
+    def stuck_counter(self) -> int:
+        return sum([each.stuck_counter for each in self.by_bus])
+
+    def forget(self, bus: int) -> None:
+        """A bus went away: its sources are stale from now on, whatever their timeouts, until their next frame.
+
+        Call it when the bus's writer has ended; `heard` still knows when the last frame came.
+        """
+        for slot in self._slots[bus]:
+            if self.stamps[slot] > GONE:
+                self._forgotten = max(self._forgotten, self.stamps[slot])
+                self.stamps[slot] = GONE
+
+    def heard(self, slots: "list[int]") -> int:
+        """Stamp of the newest frame of these sources or of a forgotten one; NEVER without one."""
+        return max([self._forgotten] + [self.stamps[slot] for slot in slots])
 
     def wanted(self, bus: int) -> "list[tuple[int, int]]":
         """(identifier, mask) of every wanted message of a bus, for receive filters; bit 31 of both stands for "extended".
@@ -114,6 +156,7 @@ class LatestFrames:
         masked = self._masked[bus]
         frames = self.frames
         stamps = self.stamps
+        counts = self.by_bus[bus]
 
         def keep(can_id: int, data: "Data", stamp: int) -> None:
             entry = find(can_id)
@@ -125,7 +168,7 @@ class LatestFrames:
             slot, length, check, pages, selectors = entry
             size = len(data)
             if size < length:
-                self.short += 1
+                counts.short += 1
             if check is not None and not check(data, stamp):
                 return
             if pages is not None:
@@ -134,12 +177,12 @@ class LatestFrames:
                     return
                 slot = slots.get(data[byte] & mask)
                 if slot is None:
-                    self.unknown_mux += 1
+                    counts.unknown_mux += 1
                     return
                 if slot < 0:
                     return
             elif selectors:
-                self._keep_pages(selectors, slot, data, stamp)
+                self._keep_pages(counts, selectors, slot, data, stamp)
                 return
             frames[slot] = data
             stamps[slot] = stamp
@@ -188,30 +231,7 @@ class LatestFrames:
 
         return count
 
-    def _alive_check(self, alive: "list[int] | None", checksum: "Callable[[Data], bool] | None") -> "Check":
-        """Return check(data, stamp): does this frame refresh its source? A damaged frame does not count as the one before."""
-        byte, mask, needed = alive or (0, 0, 0)
-        last = -1
-
-        def check(data: "Data", _stamp: int) -> bool:
-            nonlocal last
-            if checksum is not None and not checksum(data):
-                self.bad_checksum += 1
-                return False
-            if mask:
-                if len(data) < needed:
-                    self.stuck_counter += 1
-                    return False
-                value = (data[byte] if byte >= 0 else int.from_bytes(data, "little")) & mask
-                if value == last:
-                    self.stuck_counter += 1
-                    return False
-                last = value
-            return True
-
-        return check
-
-    def _keep_pages(self, selectors: "list[Any]", slot: int, data: "Data", stamp: int) -> None:
+    def _keep_pages(self, counts: BusCounts, selectors: "list[Any]", slot: int, data: "Data", stamp: int) -> None:
         kept = slot >= 0
         if kept:
             self.frames[slot] = data
@@ -230,7 +250,7 @@ class LatestFrames:
                         word = int.from_bytes(data, "little")
                     case = cases.get(word & mask)
                 if case is None:
-                    self.unknown_mux += 1
+                    counts.unknown_mux += 1
                     continue
                 for page in case[0]:
                     self.frames[page] = data
@@ -267,6 +287,30 @@ def _selectors(rows: "list[Any]") -> "list[Any]":
         (byte, mask, needed, {value: (tuple(slots), _selectors(inner)) for value, slots, inner in cases})
         for byte, mask, needed, cases in rows
     ]
+
+
+def _alive_check(counts: BusCounts, alive: "list[int] | None", checksum: "Callable[[Data], bool] | None") -> "Check":
+    """Return check(data, stamp): does this frame refresh its source? A damaged frame does not count as the one before."""
+    byte, mask, needed = alive or (0, 0, 0)
+    last = -1
+
+    def check(data: "Data", _stamp: int) -> bool:
+        nonlocal last
+        if checksum is not None and not checksum(data):
+            counts.bad_checksum += 1
+            return False
+        if mask:
+            if len(data) < needed:
+                counts.stuck_counter += 1
+                return False
+            value = (data[byte] if byte >= 0 else int.from_bytes(data, "little")) & mask
+            if value == last:
+                counts.stuck_counter += 1
+                return False
+            last = value
+        return True
+
+    return check
 
 
 def _crc_table(polynomial: int) -> bytes:
