@@ -23,7 +23,7 @@ LAYERS = {
     **dict.fromkeys(
         ("beijing", "clock", "control", "labels", "programs", "progress", "remarks", "security", "tomlfile"), 2
     ),
-    **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "health", "packetjson"), 3),
+    **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "status", "packetjson"), 3),
     "parameters": 3,
     **dict.fromkeys(("collect", "coverage", "diagnosis", "explain", "replay", "uplink", "wireshark"), 4),
     "commanded": 4,
