@@ -16,8 +16,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from agent.canbus_arguments import ACKNOWLEDGES, EXTENDED, WHAT_IT_NEEDS, BusSettings, make_bus
 from agent.canlog import read_log
 from agent.clock import Clock
 from agent.errors import BusError, ConfigError
@@ -27,38 +28,15 @@ if TYPE_CHECKING:
 
 Keep = Callable[[int, bytes | bytearray, int], None]
 
-EXTENDED = 0x80000000  # bit 31 of can_id, as in a DBC file
 POLL_S = 0.25  # how long a stop may go unnoticed by a silent bus
 STOP_S = 1.0
 FIRST_DELAY_S = 1
 LAST_DELAY_S = 30
 JITTER = 0.2
 SAY_AGAIN_MS = 60_000
-KERNEL_FILTERS = 512  # CAN_RAW_FILTER_MAX of linux/can/raw.h
 MULTICAST_ALL = {socket.AF_INET: (0, 49), socket.AF_INET6: (41, 29)}  # level, option: linux/in.h, linux/in6.h
 BURST = 256  # frames of a recording played in one go before other tasks get their turn
 LATE_MS = 2  # real ms by which a recording's frames may come late, for fewer wake-ups
-
-# What makes each interface listen only. The others that acknowledge frames by themselves, and cannot be told not to:
-LISTEN_ONLY: dict[str, dict[str, Any]] = {
-    "cantact": {"monitor": True},
-    "kvaser": {"driver_mode": False},  # DRIVER_MODE_SILENT
-    "nixnet": {"listen_only": True},
-    "pcan": {"state": "PASSIVE"},
-    "seeedstudio": {"operation_mode": "silent"},
-    "slcan": {"listen_only": True},
-    "systec": {"state": "PASSIVE"},
-    "vector": {"listen_only": True},
-}
-ACKNOWLEDGES = frozenset(
-    ["canalystii", "etas", "gs_usb", "iscan", "ixxat", "neousys", "neovi", "nican", "robotell", "usb2can"]
-)
-WHAT_IT_NEEDS = {
-    "gs_usb": "needs the package gs_usb and access to the USB device",
-    "slcan": "needs the package pyserial and access to the serial port",
-    "socketcan": "the interface must exist and be up: ip link set CHANNEL up type can bitrate 500000",
-    "udp_multicast": "needs the package msgpack (extra 'bench') and a network interface with multicast, lo has none",
-}
 
 # What the interfaces raise when a driver, a device or a package is missing, beside can.CanError: seen, not documented.
 OPENING_FAILS = (OSError, ImportError, NotImplementedError, ValueError, TypeError, LookupError, NameError)
@@ -68,33 +46,6 @@ UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
 UNREADABLE_IN_A_ROW = 100  # without a frame between: the adapter is out of step, it is opened again
 
 log = logging.getLogger(__name__)
-
-
-class BusSettings(Protocol):
-    """One [[can]] entry of the configuration. `options` go to python-can's bus as they are.
-
-    interface "log" plays the recording `channel`; its options are log_channel (only that channel of the recording) and
-    frame_ms (replaces the stamps).
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def interface(self) -> str: ...
-    @property
-    def channel(self) -> str | int: ...
-    @property
-    def bitrate(self) -> int | None: ...
-    @property
-    def data_bitrate(self) -> int | None: ...
-    @property
-    def fd(self) -> bool: ...
-    @property
-    def listen_only(self) -> bool: ...
-    @property
-    def loop(self) -> bool: ...
-    @property
-    def options(self) -> Mapping[str, Any]: ...
 
 
 class Latest(Protocol):
@@ -131,16 +82,15 @@ def interface_fault(interface: str) -> str | None:
 def open_bus(settings: BusSettings, wanted: Sequence[tuple[int, int]] = ()) -> "can.BusABC":
     """Open a python-can bus; `wanted` are (can_id, mask) pairs, used where the kernel filters.
 
-    Raises ConfigError for an unknown interface (it will never open), BusError for one that does not open now.
+    Raises ConfigError for an entry that will never open, BusError for one that does not open now.
     """
     import can
 
     if fault := interface_fault(settings.interface):
         raise ConfigError(f"[[can]] {settings.name}", [fault])
-    interface, arguments = settings.interface, bus_arguments(settings, wanted)
+    interface = settings.interface
     try:
-        # ignore_config: python-can would mix in the user's ~/.canrc and environment
-        bus = can.Bus(interface=interface, channel=settings.channel, ignore_config=True, **arguments)
+        bus = make_bus(settings, wanted)
         return _keep_to_its_group(bus) if interface == "udp_multicast" else bus
     except (can.CanError, *OPENING_FAILS) as error:
         reason = str(error) or type(error).__name__
@@ -154,30 +104,6 @@ def _keep_to_its_group(bus: "can.BusABC") -> "can.BusABC":
     with contextlib.suppress(OSError), socket.socket(fileno=socket.dup(bus.fileno())) as same:
         same.setsockopt(*MULTICAST_ALL[same.family], 0)
     return bus
-
-
-def bus_arguments(settings: BusSettings, wanted: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """The keyword arguments of can.Bus for one configuration entry; its `options` have the last word."""
-    import can
-
-    arguments: dict[str, Any] = {}
-    if settings.bitrate is not None:
-        arguments["bitrate"] = settings.bitrate
-    if settings.fd:
-        arguments["fd"] = True
-        if settings.data_bitrate is not None:
-            arguments["fd_bitrate" if settings.interface == "nixnet" else "data_bitrate"] = settings.data_bitrate
-    if settings.listen_only:
-        arguments |= LISTEN_ONLY.get(settings.interface, {})
-        if "state" in arguments:
-            arguments["state"] = can.BusState[arguments["state"]]
-    if settings.interface == "socketcan" and 0 < len(wanted) <= KERNEL_FILTERS:
-        # Elsewhere python-can filters in Python, message by message: slower than dropping what is unknown.
-        arguments["can_filters"] = [
-            {"can_id": can_id & ~EXTENDED, "can_mask": mask & ~EXTENDED, "extended": bool(can_id & EXTENDED)}
-            for can_id, mask in wanted
-        ]
-    return arguments | dict(settings.options)
 
 
 class CanBus:

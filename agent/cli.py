@@ -20,6 +20,7 @@ from agent.labels import LANGUAGES, language
 
 COMMANDS = (
     "init",
+    "interfaces",
     "check",
     "run",
     "replay",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from agent.cli import run_program
 
-COMMANDS = ("demo", "vehicle", "platform", "perf", "sign-upgrade")
+COMMANDS = ("demo", "vehicle", "platform", "perf", "sign-upgrade", "vcan")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

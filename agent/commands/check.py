@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from agent.app import load_for
     from agent.canbus import interface_fault
+    from agent.canbus_arguments import settings_fault
     from agent.commands.params import platform_remarks
     from agent.config import load_config, vin_warning
     from agent.coverage import coverage_of
@@ -41,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(args.config)
     except ConfigError as error:
         raise ConfigError(args.config, error.faults + _mapping_faults(args.config)) from None
-    faults = [f"can.{bus.name}: {fault}" for bus in config.can if (fault := interface_fault(bus.interface))]
+    said_of_buses = [(bus.name, interface_fault(bus.interface) or settings_fault(bus)) for bus in config.can]
+    faults = [f"can.{name}: {fault}" for name, fault in said_of_buses if fault]
     faults += _outbox_faults(config) + _key_faults(config)
     try:
         mapping = load_for(config, args.config)

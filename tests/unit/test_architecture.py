@@ -25,6 +25,7 @@ LAYERS = {
     ),
     **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "status", "packetjson"), 3),
     "parameters": 3,
+    "interfaces": 3,
     **dict.fromkeys(("collect", "coverage", "diagnosis", "explain", "replay", "uplink", "wireshark"), 4),
     "commanded": 4,
     **dict.fromkeys(("effects", "monitoring"), 5),

@@ -13,19 +13,14 @@ import pytest
 from canbus_parts import Kept, Settings
 
 import agent.canbus
-from agent.canbus import (
-    ACKNOWLEDGES,
-    LISTEN_ONLY,
-    CanBus,
-    bus_arguments,
-    interface_fault,
-    open_bus,
-)
+from agent.canbus import CanBus, interface_fault, open_bus
+from agent.canbus_arguments import ACKNOWLEDGES, COUNTED_CHANNELS, LISTEN_ONLY, bus_arguments
 from agent.clock import Clock
 from agent.errors import BusError, ConfigError
 
 EXT = 0x80000000
 PATIENCE_S = 20
+COUNTED = COUNTED_CHANNELS | {"kvaser"}
 
 
 class Sleeper:
@@ -224,7 +219,7 @@ def test_known_interfaces_have_no_fault() -> None:
 @pytest.mark.parametrize("interface", sorted(can.VALID_INTERFACES - {"virtual", "udp_multicast"}))
 def test_every_interface_without_its_hardware_is_a_bus_error(interface: str) -> None:
     with pytest.raises(BusError, match=interface):
-        open_bus(Settings(interface=interface, channel=0 if interface == "kvaser" else "absent0"))
+        open_bus(Settings(interface=interface, channel="0" if interface in COUNTED else "absent0"))
 
 
 def test_udp_multicast_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def venv(root: Path, tmp_path: Path) -> Path:
 def test_help_names_every_task(root: Path) -> None:
     done = task(root, "help")
     assert done.returncode == 0
-    for name in ("demo", "test", "lint", "perf", "bundle", "setup"):
+    for name in ("demo", "test", "vm", "controllers", "lint", "perf", "bundle", "setup"):
         assert f"\n  {name} " in done.stdout
     assert task(root).stdout == done.stdout
 
