@@ -106,6 +106,12 @@ class Agent:
         platform = PlatformSide(self._config, self._file, self._edition, self._clock, outbox, self._random)
         await platform.open()
         self.uplink = platform.uplink
+        buses = self._make_buses()
+
+        def refresh() -> None:
+            for bus in buses:
+                bus.refresh()
+
         self.collector = Collector(
             edition=self._edition,
             vin=self._config.vehicle.vin,
@@ -117,9 +123,9 @@ class Agent:
             clock=self._clock,
             appended=platform.appended,
             on_phase=platform.phase,
+            refresh=refresh,
         )
         platform.collector = self.collector
-        buses = self._make_buses()
         try:
             async with asyncio.TaskGroup() as group:
                 for bus in buses:

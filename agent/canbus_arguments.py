@@ -75,7 +75,7 @@ class BusSettings(Protocol):
     """One [[can]] entry of the configuration. `options` go to python-can's bus as they are.
 
     interface "log" plays the recording `channel`; its options are log_channel (only that channel of the recording) and
-    frame_ms (replaces the stamps).
+    frame_ms (replaces the stamps). `bcm` false: SocketCAN without the kernel's Broadcast Manager.
     """
 
     @property
@@ -94,6 +94,8 @@ class BusSettings(Protocol):
     def listen_only(self) -> bool: ...
     @property
     def loop(self) -> bool: ...
+    @property
+    def bcm(self) -> bool: ...
     @property
     def options(self) -> Mapping[str, Any]: ...
 

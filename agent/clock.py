@@ -67,6 +67,10 @@ class Clock:
         """The scaled monotonic millisecond in which `stamp` was taken."""
         return stamp * self._times // (self._per * NS_PER_MS)
 
+    def ahead_ns(self) -> int:
+        """Nanoseconds by which the real wall clock, in which the kernel marks frames, is ahead of stamps just now."""
+        return self._time_ns() - self.stamp()
+
     def wall_ms(self) -> int:
         """Scaled Unix milliseconds."""
         return self._wall() // (NS_PER_MS * self._per)

@@ -59,8 +59,8 @@ class Collector:
 
     `appended` hears of each commit: ids and rows of the sample just taken, and the number of rows from before a fault that
     went with it. `on_phase` hears False when nothing is left to report until the vehicle wakes, and True when it
-    does. `settings` may be replaced at any time; the next sample follows them. `silence_s`: buses silent for so long are a
-    vehicle switched off; 0: never.
+    does. `refresh` brings the newest frames into `latest`, right before a sample. `settings` may be replaced at any time;
+    the next sample follows them. `silence_s`: buses silent for so long are a vehicle switched off; 0: never.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Collector:
         clock: Clock,
         appended: Callable[[list[int], list[NewRow], int], None],
         on_phase: Callable[[bool], None],
+        refresh: Callable[[], None],
     ) -> None:
         self.counters = CollectCounters()
         self._edition = edition
@@ -89,6 +90,7 @@ class Collector:
         self._clock = clock
         self._appended = appended
         self._on_phase = on_phase
+        self._refresh = refresh
         self._active = True
         self._burst = False
         self._started = clock.stamp()
@@ -117,7 +119,8 @@ class Collector:
 
     async def sample(self) -> None:
         """Take the sample of this second; append it if it is due."""
-        stamp = self._clock.stamp()
+        self._refresh()
+        stamp = self._clock.stamp()  # no frame is newer than this
         now = self._clock.at(stamp)
         second = self._clock.wall_ms() // 1000
         self.counters.sampled += 1

@@ -1,7 +1,7 @@
 """The configuration file: TOML into frozen settings, every fault of the file in one go.
 
 [vehicle]   vin, iccid, edition, mapping, codes, packs, hardware_version, firmware_version
-[[can]]     name, interface, channel, bitrate, data_bitrate, fd, listen_only, loop, options
+[[can]]     name, interface, channel, bitrate, data_bitrate, fd, listen_only, loop, bcm, options
 [platform]  host, port, policy, settle_s, drain_per_s, ...
 [report]    interval_s, alarm_interval_ms, storage_interval_ms, silence_s
 [outbox]    path, keep_days, max_mb, reissue_days
@@ -63,7 +63,10 @@ class Vehicle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Can(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One bus: `interface` is python-can's name for it, or `log` to play the recording named by `channel`."""
+    """One bus: `interface` is python-can's name for it, or `log` to play the recording named by `channel`.
+
+    `bcm` false: do without the kernel's Broadcast Manager where SocketCAN has it.
+    """
 
     name: Name
     interface: str
@@ -73,6 +76,7 @@ class Can(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fd: bool = False
     listen_only: bool = True
     loop: bool = False
+    bcm: bool = True
     options: dict[str, Any] = {}
 
 

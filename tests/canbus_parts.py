@@ -17,6 +17,7 @@ class Settings:
     fd: bool = False
     listen_only: bool = True
     loop: bool = False
+    bcm: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from agent.app import load_for
-    from agent.canbus import interface_fault
     from agent.canbus_arguments import settings_fault
+    from agent.canbus_pythoncan import interface_fault
     from agent.commands.params import platform_remarks
     from agent.config import load_config, vin_warning
     from agent.coverage import coverage_of

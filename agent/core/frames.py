@@ -12,10 +12,14 @@ is taken. All rows are lists of integers made by `agent/mapping/sources.py`:
     checksum  [position, kind, polynomial, initial, xor_out] over all other bytes
 """
 
+from agent.core.needs import needs_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from agent.core.needs import Need
 
     Data = bytes | bytearray
 
@@ -32,6 +36,7 @@ class LatestFrames:
     """
 
     def __init__(self, plan: "dict[str, Any]") -> None:
+        self._plan = plan
         count = len(plan["sources"])
         self.frames: "list[Data]" = [b""] * count
         self.stamps: "list[int]" = [NEVER] * count
@@ -63,6 +68,10 @@ class LatestFrames:
             exact = 0x9FFFFFFF if can_id & EXTENDED else 0x800007FF
             rows.append((can_id, exact if id_mask == -1 else id_mask))
         return rows
+
+    def needs(self, bus: int) -> "list[Need]":
+        """What has to be heard of each message of a bus that comes under one identifier: `core/needs.py`."""
+        return needs_of(self._plan, bus)
 
     def wanted_ids(self, bus: int) -> "list[int]":
         return [row[0] for row in self._wanted[bus]]

@@ -11,7 +11,6 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
-from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +18,8 @@ import can
 import cantools
 from can.interfaces.virtual import VirtualBus
 
-from agent.canbus import POLL_S, CanBus
+from agent.canbus_feed import Feed
+from agent.canbus_pythoncan import POLL_S, PythonCanPath
 from agent.clock import Clock
 from agent.core.frames import LatestFrames
 from agent.errors import BusError
@@ -112,15 +112,16 @@ def _keep(frames: list[can.Message], plan: dict[str, Any]) -> float:
     """Microseconds a frame of one pass."""
     latest = LatestFrames(plan)
     settings = SimpleNamespace(name="pt", interface="virtual", channel="bench")
-    can_bus = CanBus(settings, 0, latest, Clock(), Random(1))
+    feed = Feed(settings, 0, latest, Clock())
+    path = PythonCanPath(feed)
 
     def receive(bus: can.BusABC) -> None:
         with contextlib.suppress(BusError):
-            can_bus.receive(bus)
+            path.receive(bus)
 
     took_us = _in_thread(frames, receive)
-    if (can_bus.frames, latest.kept) != (FRAMES, FRAMES):
-        raise RuntimeError(f"received {can_bus.frames} and kept {latest.kept} of {FRAMES} frames")
+    if (feed.frames, latest.kept) != (FRAMES, FRAMES):
+        raise RuntimeError(f"received {feed.frames} and kept {latest.kept} of {FRAMES} frames")
     return took_us
 
 

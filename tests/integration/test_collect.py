@@ -58,6 +58,7 @@ def collected(folder, seconds, steps=(), slow=()):
             clock=clock,
             appended=lambda _ids, rows, _held: appended.extend(row.collected_at - START_S for row in rows),
             on_phase=lambda _active: None,
+            refresh=lambda: None,
         )
         for number in range(seconds):
             for at, by in steps:

@@ -84,6 +84,7 @@ class Rig:
             clock=self.clock,
             appended=lambda ids, rows, held: self.appended.append((ids, [row.collected_at for row in rows], held)),
             on_phase=lambda active: self.phases.append((self.last(), active)),
+            refresh=lambda: None,
         )
 
     async def run(self, seconds, state=STARTED, level=0):

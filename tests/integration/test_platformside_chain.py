@@ -69,6 +69,7 @@ async def chain(folder, mapping_file, edition, security, speed):
             clock=clock,
             appended=side.side.appended,
             on_phase=side.side.phase,
+            refresh=lambda: None,
         )
         side.side.collector = collector
         task = asyncio.create_task(collector.run())

@@ -18,7 +18,8 @@ import pytest
 from canbus_parts import EXTENDED, Kept, Settings
 from slcan_adapter import SlcanAdapter, line
 
-from agent.canbus import UNREADABLE_IN_A_ROW, CanBus, open_bus
+from agent.canbus import CanBus
+from agent.canbus_pythoncan import UNREADABLE_IN_A_ROW, open_bus
 from agent.canbus_slcan import frame_of
 from agent.clock import Clock
 from agent.core.packet import Packet
@@ -102,14 +103,14 @@ WAYS: dict[str, list[bytes]] = {
 def test_frames_of_both_kinds_arrive_however_they_come(adapter: SlcanAdapter, pieces: list[bytes]) -> None:
     bus, kept = receive(adapter, pieces, 3)
     assert kept.called == KEPT
-    assert (bus.frames, bus.unreadable, bus.reopened) == (3, 0, 0)
+    assert (bus.feed.frames, bus.feed.unreadable, bus.reopened) == (3, 0, 0)
     assert adapter.sent == []
 
 
 def test_remote_frames_are_counted_and_not_kept(adapter: SlcanAdapter) -> None:
     bus, kept = receive(adapter, b"r1238\r" + b"R18FEF1078\r" + THREE, 3)
     assert kept.called == KEPT
-    assert bus.remote_frames == 2
+    assert bus.feed.remote_frames == 2
 
 
 def test_fd_frames_of_canable_2(adapter: SlcanAdapter) -> None:
@@ -140,7 +141,7 @@ WRONG = {
 def test_a_line_that_is_no_frame_is_counted_and_the_next_one_is_right(adapter: SlcanAdapter, wrong: bytes) -> None:
     bus, kept = receive(adapter, wrong + THREE, 3)
     assert kept.called == KEPT
-    assert (bus.unreadable, bus.reopened) == (1, 0)
+    assert (bus.feed.unreadable, bus.reopened) == (1, 0)
 
 
 def test_every_line_cut_short_is_refused() -> None:
@@ -212,7 +213,7 @@ def test_an_adapter_that_never_answers_is_believed_and_no_frame_is_lost(tmp_path
 
         bus, kept = asyncio.run(run())
     assert kept.called == KEPT
-    assert bus.unreadable == 0
+    assert bus.feed.unreadable == 0
 
 
 def test_an_adapter_unplugged_and_plugged_in_again_goes_on(

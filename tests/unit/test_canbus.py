@@ -12,9 +12,10 @@ import can.interfaces.udp_multicast.utils
 import pytest
 from canbus_parts import Kept, Settings
 
-import agent.canbus
-from agent.canbus import CanBus, interface_fault, open_bus
+import agent.canbus_pythoncan
+from agent.canbus import CanBus
 from agent.canbus_arguments import ACKNOWLEDGES, COUNTED_CHANNELS, LISTEN_ONLY, bus_arguments
+from agent.canbus_pythoncan import interface_fault, open_bus
 from agent.clock import Clock
 from agent.errors import BusError, ConfigError
 
@@ -81,7 +82,7 @@ def test_frames_are_kept_with_bus_number_and_bit_31_and_others_only_counted() ->
     assert kept.called == [(0x123, b"\1\2"), (0x18FEF107 | EXT, b""), (0x1FF, bytes(8))]
     assert {row[0] for row in kept.rows} == {1}
     assert all(before <= row[3] <= clock.stamp() for row in kept.rows)
-    assert (bus.frames, bus.remote_frames, bus.error_frames, bus.reopened) == (3, 1, 1, 0)
+    assert (bus.frames, bus.feed.remote_frames, bus.feed.trouble.error_frames, bus.reopened) == (3, 1, 1, 0)
 
 
 @pytest.mark.network
@@ -150,7 +151,7 @@ def test_a_bus_that_fails_is_opened_again_and_goes_on(
             loop.call_soon_threadsafe(opened.put_nowait, bus)
             return bus
 
-        monkeypatch.setattr(agent.canbus, "open_bus", open_and_note)
+        monkeypatch.setattr(agent.canbus_pythoncan, "open_bus", open_and_note)
         kept = Kept(1, lambda: loop.call_soon_threadsafe(reached.set))
         bus = CanBus(Settings(channel="fails"), 0, kept, Clock(speed=1000), Random(1))
         running = asyncio.create_task(bus.run())

@@ -11,7 +11,6 @@ import pytest
 from can.interfaces import BACKENDS
 from canbus_parts import Settings
 
-from agent.canbus import open_bus
 from agent.canbus_arguments import (
     ACKNOWLEDGES,
     KVASER_FD,
@@ -24,6 +23,7 @@ from agent.canbus_arguments import (
     bus_channel,
     settings_fault,
 )
+from agent.canbus_pythoncan import open_bus
 from agent.cli import main
 from agent.errors import ConfigError
 

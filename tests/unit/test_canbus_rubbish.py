@@ -9,7 +9,8 @@ import msgpack
 import pytest
 from canbus_parts import Kept, Settings
 
-from agent.canbus import UNREADABLE_IN_A_ROW, CanBus, open_bus
+from agent.canbus import CanBus
+from agent.canbus_pythoncan import UNREADABLE_IN_A_ROW, open_bus
 from agent.clock import Clock
 
 PATIENCE_S = 20
@@ -45,7 +46,7 @@ def test_a_strangers_datagram_is_counted_and_the_bus_stays_open(datagram: bytes)
 
     bus, kept = asyncio.run(run())
     assert kept.called == [(0x123, b"\1\2")]
-    assert (bus.unreadable, bus.frames, bus.reopened, bus.problem) == (1, 1, 0, None)
+    assert (bus.feed.unreadable, bus.frames, bus.reopened, bus.problem) == (1, 1, 0, None)
 
 
 def test_an_adapter_that_gives_nothing_but_rubbish_is_opened_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -64,5 +65,5 @@ def test_an_adapter_that_gives_nothing_but_rubbish_is_opened_again(caplog: pytes
         return bus
 
     bus = asyncio.run(run())
-    assert bus.unreadable > UNREADABLE_IN_A_ROW
+    assert bus.feed.unreadable > UNREADABLE_IN_A_ROW
     assert "in a row what came was no frame" in caplog.text
