@@ -36,6 +36,7 @@ class CanBus:
         self.settings = settings
         self.feed = Feed(settings, index, latest, clock)
         self.reopened = 0
+        self.kind = ""  # of the path, one of canbus_choice; empty before the first attempt
         self.problem: str | None = "not opened yet"
         self.is_open = asyncio.Event()
         self._clock = clock
@@ -85,6 +86,7 @@ class CanBus:
     def _choose(self) -> Path:
         """The path of this attempt: what the kernel lacks may be there at the next one."""
         kind, reason = choose(self.settings)
+        self.kind = kind
         if kind == RAW:
             self.feed.say(logging.INFO, "CAN bus by receive thread bus=%s reason=%s", self.settings.name, reason)
         return PATHS[kind](self.feed) if kind in PATHS else PythonCanPath(self.feed)
@@ -104,6 +106,7 @@ class CanBus:
         )
 
     async def _play(self) -> None:
+        self.kind = LOG
         await Player(self.feed).run(self._note_open)
         self._note_closed("the recording has ended")
         log.warning(

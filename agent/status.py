@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,10 @@ Snapshot = dict[str, Any]
 
 class StatusError(AgentError):
     """No agent serves its status there, or it stopped."""
+
+
+class NobodyError(StatusError):
+    """No agent runs there."""
 
 
 def status_path(outbox: Path) -> Path:
@@ -105,12 +109,14 @@ class StatusServer:
                 self._wanted.clear()
 
 
-async def follow(path: Path) -> AsyncIterator[Snapshot]:
-    """The snapshots of a running agent; StatusError where there is none, or when it stops."""
+async def follow(path: Path) -> AsyncGenerator[Snapshot, None]:
+    """The snapshots of a running agent; NobodyError where there is none, another StatusError when it stops."""
     try:
         reader, writer = await asyncio.open_unix_connection(str(path), limit=LONGEST_LINE)
+    except PermissionError as error:
+        raise StatusError(f"this user may not ask the agent at {path}: run as the agent's user") from error
     except OSError as error:
-        raise StatusError(f"no agent serves its status at {path}: {error.strerror or error}") from error
+        raise NobodyError(f"no agent serves its status at {path}: {error.strerror or error}") from error
     try:
         while line := await reader.readline():
             yield json.loads(line)

@@ -77,6 +77,11 @@ class PlatformSide:
         self.uplink.phase(active)
         self.monitoring.phase(active)
 
+    def endpoint(self) -> str:
+        """Where the first link goes, or would go: host:port."""
+        place = self.parameters.endpoint()
+        return f"{place.host}:{place.port}"
+
     async def close(self) -> None:
         """End what the platform ordered and is still under way."""
         if self._commanded is not None:

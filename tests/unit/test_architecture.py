@@ -28,7 +28,7 @@ LAYERS = {
     "interfaces": 3,
     **dict.fromkeys(("collect", "coverage", "diagnosis", "explain", "replay", "uplink", "wireshark"), 4),
     "commanded": 4,
-    **dict.fromkeys(("effects", "monitoring"), 5),
+    **dict.fromkeys(("effects", "monitoring", "watch"), 5),
     "side": 6,
     "app": 7,
     **dict.fromkeys(("cli", "commands", "board"), 8),
