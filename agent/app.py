@@ -6,11 +6,13 @@ import difflib
 import logging
 import signal
 import sys
+from collections.abc import Mapping
 from random import Random
 
 import msgspec
 
 from agent.app_status import Status
+from agent.attached import Attached
 from agent.canbus import CanBus
 from agent.clock import Clock
 from agent.collect import Collector
@@ -18,7 +20,7 @@ from agent.config import Config, vin_warning
 from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
 from agent.errors import AgentError, ConfigError
-from agent.mapping.plan import unseen
+from agent.mapping.plan import rivalries, slots_of_buses, unseen
 from agent.outbox_thread import OutboxThread
 from agent.platform.side import PlatformSide
 from agent.platform.uplink import Uplink
@@ -40,11 +42,17 @@ SCALABLE = ("virtual", "udp_multicast", "log")  # interfaces without a real car 
 
 def load_for(config: Config, file: str) -> CompiledMapping:
     """The compiled mapping of a configuration whose buses are all there; ConfigError otherwise."""
-    mapping = load_mapping(config.mapping_path(), config.vehicle.edition)
+    gnss = config.gnss.name if config.gnss is not None else None
+    mapping = load_mapping(config.mapping_path(), config.vehicle.edition, gnss=gnss)
     names = [bus.name for bus in config.can]
     faults = []
     for name in mapping.buses:
-        if name not in names:
+        if name == "gnss" != gnss and name not in names:
+            faults.append(
+                "gnss: the mapping reads a bus named 'gnss', and there is neither [gnss] nor a [[can]] of that name; write "
+                '[gnss] with device = "/dev/ttyACM0" or gpsd = "localhost:2947"'
+            )
+        elif name not in names and name != gnss:
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean to name it so instead of {near[0]!r}?" if near else f"there are: {', '.join(names)}"
             faults.append(f"can: the mapping reads a bus named {name!r}, and no [[can]] has that name; {hint}")
@@ -56,6 +64,7 @@ def load_for(config: Config, file: str) -> CompiledMapping:
 def check_speed(config: Config, clock: Clock, file: str) -> None:
     """A scaled clock beside a real car would send reports about seconds that never were."""
     real = [bus.name for bus in config.can if bus.interface not in SCALABLE]
+    real += [config.gnss.name] if config.gnss is not None else []
     if clock.speed != 1 and real:
         raise ConfigError(
             file, [f"can: --speed works with {', '.join(SCALABLE)} only; real interface: {', '.join(real)}"]
@@ -94,9 +103,10 @@ class Agent:
         for text in self.mapping.warnings:
             log.warning("%s", text)
         self._edition = self.mapping.edition
-        self.latest = LatestFrames(self.mapping.plan)
+        self.latest = LatestFrames(self.mapping.plan, clock.ticks_per_ms)
         self.uplink: Uplink | None = None
         self.collector: Collector | None = None
+        self.attached: Attached | None = None
 
     async def run(self) -> None:
         """Until cancelled. OutboxError when the outbox cannot be had; BusError never: a lost bus is reopened."""
@@ -141,23 +151,37 @@ class Agent:
             clock=self._clock,
             appended=platform.appended,
             on_phase=platform.phase,
+            awake=slots_of_buses(self.mapping.plan, self._vehicle_buses()),
             refresh=refresh,
         )
         platform.collector = self.collector
-        status = Status(self._config, self.mapping, self.latest, self._clock, buses, outbox, platform)
+        names = self.mapping.buses
+        attached = Attached(self._config, names, self.latest, self._clock, self._random, platform.sim_card)
+        self.attached = attached
+        status = Status(self._config, self.mapping, self.latest, self._clock, buses, attached.gnss, outbox, platform)
         server = StatusServer(status_path(self._config.path(self._config.outbox.path)), status.snapshot, self._clock)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(server.run(), name="status")
                 for bus in buses:
                     group.create_task(bus.run(), name=f"bus {bus.settings.name}")
+                attached.start(group)
                 await self._clock.sleep_until(self._first_sample() - LEAD_MS)
-                group.create_task(platform.uplink.run(), name="uplink")
+                group.create_task(self._uplink(platform.uplink, attached), name="uplink")
                 group.create_task(platform.monitoring.run(), name="sampling monitoring")
                 group.create_task(self.collector.run(), name="collect")
                 group.create_task(self._watch(buses), name="health")
         finally:
             await platform.close()
+
+    async def _uplink(self, uplink: Uplink, attached: Attached) -> None:
+        await attached.sim_card()  # the login names it
+        await uplink.run()
+
+    def _vehicle_buses(self) -> list[str]:
+        """The buses that fall silent with the vehicle: a receiver goes on telling where it is parked."""
+        gnss = self._config.gnss
+        return [name for name in self.mapping.buses if gnss is None or name != gnss.name]
 
     def _first_sample(self) -> int:
         """The first whole second at which the buses will have been heard for `LEAD_MS`."""
@@ -165,25 +189,25 @@ class Agent:
         return first if first >= self._clock.now() + LEAD_MS else first + 1000
 
     async def _watch(self, buses: list[CanBus]) -> None:
-        """Once a minute: say how things stand, and name each bus that is silent; early on, each message that is missing."""
+        """Once a minute: say how things stand; early on, each message that is missing."""
         await self._clock.sleep_until(self._clock.now() + UNSEEN_MS)
         if missing := unseen(self.mapping.plan, self.latest.stamps):
             log.warning("mapped messages not seen so far, sent as invalid: %s", ", ".join(missing))
-        before = {bus.settings.name: 0 for bus in buses}
+        said = 0
         while True:
+            for text in rivalries(self.mapping.plan, self.latest.rivals[said:]):
+                log.warning("%s", text)
+                said += 1
             await self._clock.sleep_until(self._clock.now() + HEALTH_MS)
-            for bus in buses:
-                name = bus.settings.name
-                if bus.frames == before[name] and bus.problem is None:
-                    log.warning("bus silent name=%s: no frame for a minute; check wiring, bitrate and ignition", name)
-                before[name] = bus.frames
             self._say_status()
+            for bus in buses:
+                _say_counted(f" bus={bus.settings.name}", bus.counts())
 
     def _say_status(self) -> None:
         assert self.uplink is not None  # noqa: S101 - made before `_watch` begins
         assert self.collector is not None  # noqa: S101 - made before `_watch` begins
         links, sent = self.uplink.counters, self.uplink.sending.counters
-        collected, latest = self.collector.counters, self.latest
+        collected = self.collector.counters
         log.info(
             "status link=%s reports=%d live=%d reissued=%d proven=%d frames=%d",
             self.uplink.state,
@@ -191,13 +215,13 @@ class Agent:
             sent.sent_live,
             sent.sent_reissue,
             sent.proven,
-            latest.kept,
+            self.latest.kept,
         )
+        if self.attached is not None:
+            self.attached.say_status()
         troubles = {
-            "short": latest.short,
-            "unknown_mux": latest.unknown_mux,
-            "bad_checksum": latest.bad_checksum,
-            "stuck_counter": latest.stuck_counter,
+            "other_source": self.latest.other_source,
+            "torn": self.latest.torn,
             "missed_seconds": collected.missed,
             "clock": collected.clock,
             "links_lost": links.links_lost,
@@ -208,12 +232,16 @@ class Agent:
             "noise_bytes": links.noise_bytes,
             "bad_bcc": links.bad_bcc,
         }
-        counted = " ".join(f"{name}={count}" for name, count in troubles.items() if count)
-        if counted:
-            log.info("counted since the start: %s", counted)
+        _say_counted("", troubles)
 
     def _wall_s(self) -> int:
         return self._clock.wall_ms() // 1000
+
+
+def _say_counted(where: str, counts: Mapping[str, int]) -> None:
+    counted = " ".join(f"{name}={count}" for name, count in counts.items() if count)
+    if counted:
+        log.info("counted since the start%s: %s", where, counted)
 
 
 async def run_until_stopped(agent: Agent) -> None:

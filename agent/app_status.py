@@ -8,6 +8,7 @@ from agent.canbus import CanBus
 from agent.clock import Clock
 from agent.config import Config
 from agent.core.frames import LatestFrames
+from agent.gnss import GnssReceiver
 from agent.outbox_thread import OutboxThread
 from agent.platform.side import PlatformSide
 from agent.signalmap import CompiledMapping
@@ -17,7 +18,7 @@ from agent.status_snapshot import (
     LinkState,
     OutboxState,
     Snapshot,
-    bus_state,
+    bus_states,
     fingerprint,
     outbox_state,
     sources_of,
@@ -34,6 +35,7 @@ class Status:
         latest: LatestFrames,
         clock: Clock,
         buses: list[CanBus],
+        gnss: GnssReceiver | None,
         outbox: OutboxThread,
         platform: PlatformSide,
     ) -> None:
@@ -42,6 +44,7 @@ class Status:
         self._latest = latest
         self._clock = clock
         self._buses = buses
+        self._gnss = gnss
         self._outbox = outbox
         self._platform = platform
         self._plan = ""
@@ -63,7 +66,7 @@ class Status:
             edition=self._mapping.edition_name,
             plan=self._plan,
             sources=sources_of(self._latest, stamp, self._clock.ticks_per_ms),
-            buses=[bus_state(bus) for bus in self._buses],
+            buses=bus_states(self._buses, self._gnss, self._clock.at(stamp)),
             outbox=self._stored,
             link=LinkState(uplink.state, endpoint or self._platform.endpoint(), since_ms),
         )

@@ -25,6 +25,7 @@ COMMANDS = (
     "run",
     "watch",
     "replay",
+    "suggest",
     "decode",
     "encode",
     "explain",

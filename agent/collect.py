@@ -1,7 +1,7 @@
 """One sample a second, on the wall second's boundary; what is due becomes rows of the outbox. Knows no platform."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -61,6 +61,7 @@ class Collector:
     went with it. `on_phase` hears False when nothing is left to report until the vehicle wakes, and True when it
     does. `refresh` brings the newest frames into `latest`, right before a sample. `settings` may be replaced at any time;
     the next sample follows them. `silence_s`: buses silent for so long are a vehicle switched off; 0: never.
+    `awake`: the sources that fall silent with the vehicle; none: all of them.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Collector:
         appended: Callable[[list[int], list[NewRow], int], None],
         on_phase: Callable[[bool], None],
         refresh: Callable[[], None],
+        awake: Sequence[int] = (),
     ) -> None:
         self.counters = CollectCounters()
         self._edition = edition
@@ -91,6 +93,7 @@ class Collector:
         self._appended = appended
         self._on_phase = on_phase
         self._refresh = refresh
+        self._awake = awake
         self._active = True
         self._burst = False
         self._started = clock.stamp()
@@ -139,7 +142,7 @@ class Collector:
         self._watch_alarms(self._sampler.stale_alarms != stale)
         steady_ms = self._steady.advance(second, now)
         level, states = self._view.read(bodies)
-        heard = max(self._latest.stamps, default=self._started)
+        heard = self._latest.heard(list(self._awake) or list(range(len(self._latest.stamps))))
         quiet_ms = now - self._clock.at(max(heard, self._started))
         decision = self._occasion.decide(second * 1000, steady_ms, level, states, quiet_ms)
         self._say_burst(decision.burst)

@@ -7,6 +7,8 @@
 [outbox]    path, keep_days, max_mb, reissue_days
 [log]       level
 [control]   what the platform may set and order, and the programs that do it: agent/control.py
+[gnss]      device or gpsd, baud, name: a receiver beside the buses: agent/devices.py
+[modem]     port or manager, baud: whom to ask for the ICCID: agent/devices.py
 [security]  encryption, sign, private_key, ...: agent/security.py
 """
 
@@ -24,8 +26,10 @@ from agent.core.hostname import is_host_name
 from agent.core.packet import VIN_SIZE
 from agent.core.parameters import Codes, PackCodes
 from agent.core.session import LOGIN
+from agent.devices import Gnss, Modem, device_faults
 from agent.errors import ConfigError
 from agent.security import Security, security_faults
+from agent.shipped import dbc_folder as dbc_folder
 from agent.tomlfile import home, parse_toml
 
 VIN_LETTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"  # GB 16735: no I, O, Q
@@ -44,6 +48,9 @@ Place = Annotated[str, Meta(pattern=r"^[^:\s]+:[1-9][0-9]{0,4}$", description='"
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="letters, digits and _, no digit first")]
 
 
+NO_ICCID = "0" * 20
+
+
 class Vehicle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who this terminal reports for.
 
@@ -54,7 +61,7 @@ class Vehicle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     vin: str
     mapping: str
-    iccid: str = "0" * 20
+    iccid: str = NO_ICCID
     edition: str = DEFAULT_EDITION
     codes: list[str] = []
     packs: list[int] = []
@@ -146,6 +153,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: Log = Log()
     control: Control = Control()
     security: Security = Security()
+    gnss: Gnss | None = None
+    modem: Modem | None = None
     folder: str = "."
 
     def path(self, name: str) -> Path:
@@ -156,12 +165,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The mapping file; `shipped:NAME` is one of those that come with the program."""
         kind, _, name = self.vehicle.mapping.partition(":")
         return dbc_folder() / name if kind == "shipped" else self.path(self.vehicle.mapping)
-
-
-def dbc_folder() -> Path:
-    """The folder of the mappings and DBC files that come with the program: beside the package, or in the wheel."""
-    inside = Path(__file__).parent / "dbc"
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "dbc"
 
 
 def load_config(path: str | Path) -> Config:
@@ -185,7 +188,7 @@ def load_config(path: str | Path) -> Config:
     _check_buses(table.get("can"), faults)
     _check_interval(table, faults)
     _check_hosts(table.get("platform"), faults)
-    faults += control_faults(table.get("control"), table.get("vehicle"))
+    faults += control_faults(table.get("control"), table.get("vehicle")) + device_faults(table)
     if faults:
         raise ConfigError(str(path), faults)
     return msgspec.structs.replace(Config(**config), folder=str(path.parent))
@@ -271,7 +274,7 @@ def _check_packs(codes: list[str], packs: list[int]) -> list[str]:
 
 
 def login_values(vehicle: Vehicle) -> dict[str, Any]:
-    """Values of the vehicle login but for its serial; each edition's rows take those they know (7.1)."""
+    """Values of the vehicle login but for its serial, the ICCID as configured; each edition's rows take those they know (7.1)."""
     codes = [code.encode() for code in vehicle.codes]
     return {
         "iccid": vehicle.iccid.encode(),

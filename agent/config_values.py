@@ -52,8 +52,9 @@ def _value(value: Any, hint: Any, where: str, faults: list[str]) -> Any:
             faults.append(f"{where}: write it as [[{where}]], once for each")
             return []
         return [_struct(entry, inner[0], f"{where}[{n}].", faults) for n, entry in enumerate(value)]
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return _struct(value, hint, f"{where}.", faults)
+    for kind in (hint, *inner):  # a table, or one that may be left out
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            return _struct(value, kind, f"{where}.", faults)
     if isinstance(value, str) and "\0" in value:
         faults.append(f"{where} = {shown(where, value)}: a text has no NUL characters")
         return None

@@ -6,13 +6,14 @@
      +-- ProtocolError ...  agent/core/errors.py
      +-- ConfigError        every fault of one file in one go (exit 2)
      +-- BusError           interface, channel
+     +-- DeviceError        a GNSS receiver, gpsd or a modem: device, reason
      +-- LinkError          endpoint, phase
      +-- OutboxError        disk full, corrupt, wrong schema version, in use by another process
 """
 
 from agent.core.errors import AgentError
 
-__all__ = ["AgentError", "BusError", "ConfigError", "LinkError", "OutboxError"]
+__all__ = ["AgentError", "BusError", "ConfigError", "DeviceError", "LinkError", "OutboxError"]
 
 
 class ConfigError(AgentError):
@@ -31,6 +32,15 @@ class BusError(AgentError):
         super().__init__(f"CAN bus {interface}:{channel}: {reason}")
         self.interface = interface
         self.channel = channel
+
+
+class DeviceError(AgentError):
+    """A GNSS receiver, gpsd or a modem could not be reached, went away or gives no sense."""
+
+    def __init__(self, device: str, reason: str) -> None:
+        super().__init__(f"{device}: {reason}")
+        self.device = device
+        self.reason = reason
 
 
 class LinkError(AgentError):

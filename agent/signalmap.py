@@ -19,6 +19,7 @@ from agent import __version__
 from agent.core.editions import EDITIONS
 from agent.errors import ConfigError
 from agent.mapping.plan import CompiledMapping, DbcSource, Item
+from agent.shipped import dbc_folder
 from agent.tomlfile import parse_toml
 
 __all__ = ["CompiledMapping", "Item", "load_mapping"]
@@ -26,11 +27,17 @@ __all__ = ["CompiledMapping", "Item", "load_mapping"]
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+GNSS_DBC = "shipped:gnss.dbc"
 _CAR_EXTRA = "cars"  # the extra that brings the package of `package:opendbc/...`
 
 
-def load_mapping(path: str | Path, edition_name: str, *, cache: bool = True) -> CompiledMapping:
-    """Compile the mapping at `path` for one edition; ConfigError with every fault of the file and its DBC files."""
+def load_mapping(
+    path: str | Path, edition_name: str, *, cache: bool = True, gnss: str | None = None
+) -> CompiledMapping:
+    """Compile the mapping at `path` for one edition; ConfigError with every fault of the file and its DBC files.
+
+    `gnss`: the bus of the receiver of [gnss]; a mapping without a [position] has it from there.
+    """
     path = Path(path)
     try:
         data = path.read_bytes()
@@ -40,10 +47,12 @@ def load_mapping(path: str | Path, edition_name: str, *, cache: bool = True) -> 
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), [f"is not UTF-8 (byte {error.start})"]) from error
     document = parse_toml(str(path), text, Decimal)
+    if gnss is not None:
+        _add_position(document, gnss)
     faults: list[str] = []
     sources = _dbc_sources(path, document, faults)
     _check_head(document, edition_name, faults)
-    cached = _cache_file(data, sources, edition_name) if cache and not faults else None
+    cached = _cache_file((data, (gnss or "").encode()), sources, edition_name) if cache and not faults else None
     if cached is not None and (known := _read_cache(cached)) is not None:
         return known
     from agent.mapping.document import compile_mapping
@@ -52,6 +61,20 @@ def load_mapping(path: str | Path, edition_name: str, *, cache: bool = True) -> 
     if cached is not None:
         _write_cache(cached, mapping)
     return mapping
+
+
+def _add_position(document: dict[str, Any], bus: str) -> None:
+    """[position] from the receiver, unless the mapping has one; what the mapping says of that bus stays."""
+    if "position" in document:
+        return
+    document["position"] = {
+        "longitude": f"{bus}.Fix.Longitude",
+        "latitude": f"{bus}.Fix.Latitude",
+        "valid": f"{bus}.Fix.Valid",
+    }
+    buses = document.setdefault("dbc", {})
+    if isinstance(buses, dict):
+        buses.setdefault(bus, {"files": [GNSS_DBC]})
 
 
 def _check_head(document: dict[str, Any], edition_name: str, faults: list[str]) -> None:
@@ -106,7 +129,9 @@ def _dbc_sources(path: Path, document: dict[str, Any], faults: list[str]) -> lis
 
 
 def _place(mapping: Path, file: str) -> Path:
-    """A path relative to the mapping, `data:NAME` under $TBOX_DATA, or `package:NAME/...`; LookupError."""
+    """A path relative to the mapping, `shipped:NAME`, `data:NAME` under $TBOX_DATA, or `package:NAME/...`; LookupError."""
+    if file.startswith("shipped:"):
+        return dbc_folder() / file.removeprefix("shipped:")
     if file.startswith("data:"):
         folder, name = os.environ.get("TBOX_DATA", ""), file.removeprefix("data:")
         if not folder or folder == "none":
@@ -123,10 +148,13 @@ def _place(mapping: Path, file: str) -> Path:
     return mapping.parent / file
 
 
-def _cache_file(mapping: bytes, sources: list[DbcSource], edition_name: str) -> Path | None:
-    """Where the compiled form of exactly these inputs is kept; None where there is no home for a cache."""
+def _cache_file(mapping: tuple[bytes, bytes], sources: list[DbcSource], edition_name: str) -> Path | None:
+    """Where the compiled form of exactly these inputs is kept; None where there is no home for a cache.
+
+    `mapping`: the file, and the bus from which it has its position without saying so.
+    """
     key = hashlib.sha256()
-    for part in (mapping, edition_name.encode(), __version__.encode(), _version("cantools").encode()):
+    for part in (*mapping, edition_name.encode(), __version__.encode(), _version("cantools").encode()):
         key.update(b"%d:" % len(part) + part)
     for source in sources:
         key.update(b"%d:" % len(source.data) + source.data)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.canbus_choice import LOG
 from agent.core.frames import NEVER, LatestFrames
 from agent.status import StatusError
 
 if TYPE_CHECKING:
     from agent.canbus import CanBus
+    from agent.gnss import GnssReceiver
 
 FORMAT = 1
 VIN_LETTERS = 6  # of the serial number: enough to tell the vehicles of a yard apart
@@ -124,19 +126,41 @@ def restore(latest: LatestFrames, sources: list[tuple[str, int] | None], now: in
             latest.frames[slot], latest.stamps[slot] = bytes.fromhex(source[0]), now - source[1]
 
 
-def bus_state(bus: "CanBus") -> BusState:
+def bus_states(buses: "list[CanBus]", gnss: "GnssReceiver | None", now: int) -> list[BusState]:
+    """Of every bus, and of the receiver, which is one too; `now` in ms."""
+    return [*(_bus_state(bus, now) for bus in buses), *([] if gnss is None else [_gnss_state(gnss)])]
+
+
+def _bus_state(bus: "CanBus", now: int) -> BusState:
     """Everything that is read of a bus."""
-    feed, settings = bus.feed, bus.settings
+    settings, guard, counts = bus.settings, bus.guard, bus.counts()
     return BusState(
         settings.name,
         settings.interface,
         str(settings.channel),
         bus.kind,
-        feed.frames,
+        bus.frames,
         bus.is_open.is_set(),
-        dropped=feed.dropped,
-        errors=feed.trouble.error_frames,
-        problem=bus.problem,
+        frames_s=guard.load.frames_s,
+        load=guard.load.percent,
+        dropped=counts.pop("drops"),
+        errors=counts.pop("error_frames"),
+        problem=bus.problem or (guard.trouble.problem(now) if bus.kind != LOG else None),
+        counted={name: count for name, count in counts.items() if count},
+    )
+
+
+def _gnss_state(gnss: "GnssReceiver") -> BusState:
+    fixes, counts = gnss.fixes + gnss.void, gnss.counts()
+    return BusState(
+        gnss.settings.name,
+        "gnss",
+        gnss.settings.place,
+        "",
+        fixes,
+        gnss.problem is None,
+        problem=gnss.problem,
+        counted={name: count for name, count in counts.items() if count},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from agent.core.frames import NEVER, LatestFrames
+from agent.core.frames import NEVER, LatestFrames, slots_of
 from agent.core.signals import FLOAT_COUNT, FLOAT_OPERAND, OPERAND, UNKNOWN, float_ratio, rounded
 from agent.mapping.plan import CompiledMapping
 
@@ -122,7 +122,7 @@ class Signals:
         self.outs: dict[int, Signal] = {}
         self.operands: dict[int, Signal] = {}
         plan = mapping.plan
-        buses = {slot: message[0] for message in plan["messages"] for slot in _slots(message[4], message[5])}
+        buses = {slot: message[0] for message in plan["messages"] for slot in slots_of(message[4], message[5])}
         said = {(bool(operand), index): rest for operand, index, *rest in mapping.readings}
         for slot, (length, timeout_ms, little, big, careful_little, careful_big) in enumerate(plan["sources"]):
             for order, rows in enumerate(([*little, *careful_little], [*big, *careful_big])):
@@ -158,12 +158,3 @@ class Signals:
             else:
                 todo = [branch for branch in tree[1:] if isinstance(branch, list)] + todo
         return list(found.values())
-
-
-def _slots(slot: int, selectors: list[Any]) -> list[int]:
-    """Every source of a message."""
-    found = [slot] if slot >= 0 else []
-    for *_, cases in selectors:
-        for _, pages, inner in cases:
-            found += [*pages, *_slots(-1, inner)]
-    return found

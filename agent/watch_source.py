@@ -9,14 +9,15 @@ from typing import NamedTuple
 from agent.canbus import CanBus
 from agent.clock import Clock
 from agent.core.frames import LatestFrames
+from agent.gnss import GnssReceiver
 from agent.mapping.plan import CompiledMapping
 from agent.status import NobodyError, StatusError, follow
-from agent.status_snapshot import VIN_LETTERS, Snapshot, bus_state, fingerprint, read_snapshot, sources_of
+from agent.status_snapshot import VIN_LETTERS, Snapshot, bus_states, fingerprint, read_snapshot, sources_of
 
 PERIOD_S = 1.0
 ANSWER_S = 12.0  # an agent on the slowest clock tells something every 10 s
 
-MakeBuses = Callable[[LatestFrames], list[CanBus]]
+MakeBuses = Callable[[LatestFrames], tuple[list[CanBus], GnssReceiver | None]]
 
 
 class Moment(NamedTuple):
@@ -38,13 +39,16 @@ class Ears:
         self._clock = clock
         self._latest = LatestFrames(mapping.plan)
         self._buses: list[CanBus] = []
+        self._gnss: GnssReceiver | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
         """Begin to listen."""
-        self._latest = LatestFrames(self._mapping.plan)
-        self._buses = self._make_buses(self._latest)
+        self._latest = LatestFrames(self._mapping.plan, self._clock.ticks_per_ms)
+        self._buses, self._gnss = self._make_buses(self._latest)
         self._tasks = [asyncio.create_task(bus.run(), name=f"bus {bus.settings.name}") for bus in self._buses]
+        if self._gnss is not None:
+            self._tasks.append(asyncio.create_task(self._gnss.run(), name="gnss"))
 
     async def close(self) -> None:
         """Let the buses go; whoever waits for an adapter can have it then."""
@@ -68,7 +72,7 @@ class Ears:
             edition=self._mapping.edition_name,
             plan=self._plan,
             sources=sources_of(self._latest, stamp, self._clock.ticks_per_ms),
-            buses=[bus_state(bus) for bus in self._buses],
+            buses=bus_states(self._buses, self._gnss, self._clock.at(stamp)),
         )
 
 

@@ -29,8 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from agent.app import load_for
+    from agent.attached import describe as describe_attached
     from agent.canbus_arguments import settings_fault
     from agent.canbus_pythoncan import interface_fault
+    from agent.clock import Clock
     from agent.commands.params import platform_remarks
     from agent.config import load_config, vin_warning
     from agent.coverage import coverage_of
@@ -59,13 +61,18 @@ def run(args: argparse.Namespace) -> int:
         _packs_warning(config, mapping),
         _tls_warning(config),
     )
-    warnings = [text for text in said if text] + mapping.warnings
+    attached = describe_attached(config, mapping.items, Clock())
+    warnings = [text for text in said if text] + attached.warnings + mapping.warnings
     warnings += platform_remarks(config)
     if args.json:
         security = dict(describe(config.security))
-        print(json.dumps(_as_dict(mapping, coverage, warnings) | {"security": security}, ensure_ascii=False))
+        more = {"security": security, "buses": _buses(config, mapping), **dict(attached.lines)}
+        print(json.dumps(_as_dict(mapping, coverage, warnings) | more, ensure_ascii=False))
     else:
         _print(mapping, coverage, warnings, args.lang)
+        _print_buses(config, mapping)
+        for name, value in attached.lines:
+            print(f"{name}: {value}")
         _print_security(config)
     return 0
 
@@ -79,13 +86,15 @@ def _mapping_faults(path: str) -> list[str]:
     from agent.tomlfile import parse_toml
 
     try:
-        vehicle = parse_toml(path, Path(path).read_text(encoding="utf-8"))["vehicle"]
+        document = parse_toml(path, Path(path).read_text(encoding="utf-8"))
+        vehicle = document["vehicle"]
         edition = str(vehicle.get("edition", DEFAULT_EDITION))
         if edition not in EDITIONS:
             return []  # named already, and decides what is right in a mapping
         kind, _, name = vehicle["mapping"].partition(":")
         place = dbc_folder() / name if kind == "shipped" else Path(path).parent / vehicle["mapping"]
-        load_mapping(place, edition)
+        gnss = document.get("gnss")
+        load_mapping(place, edition, gnss=str(gnss.get("name", "gnss")) if isinstance(gnss, dict) else None)
     except ConfigError as error:
         return [f"in {error.file}: {fault}" for fault in error.faults if error.file != path]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -138,7 +147,9 @@ def _outbox_faults(config: "Config") -> list[str]:
 
 
 def _address_warning(config: "Config") -> str | None:
-    if config.vehicle.iccid == "0" * 20:
+    from agent.config import NO_ICCID
+
+    if config.vehicle.iccid == NO_ICCID and config.modem is None:
         return "vehicle.iccid: is all zeros; put the 20 digits of the SIM card there"
     return None
 
@@ -159,6 +170,29 @@ def _tls_warning(config: "Config") -> str | None:
     if platform.tls or not idle:
         return None
     return f"{' and '.join(f'platform.{name}' for name in idle)}: without effect, the link is not TLS; tls = true makes it so"
+
+
+def _buses(config: "Config", mapping: "CompiledMapping") -> list[dict[str, str]]:
+    """How each bus will be heard on this machine."""
+    from agent.canbus_choice import described
+    from agent.core.frames import LatestFrames
+
+    latest = LatestFrames(mapping.plan)
+    rows = []
+    for bus in config.can:
+        path, text = "none", "not opened, the mapping reads nothing from it"
+        if bus.name in mapping.buses:
+            path, text = described(bus, mapping.buses.index(bus.name), latest)
+        rows.append({"name": bus.name, "path": path, "how": text})
+    return rows
+
+
+def _print_buses(config: "Config", mapping: "CompiledMapping") -> None:
+    rows = _buses(config, mapping)
+    width = max(len(row["name"]) for row in rows)
+    print("\nbuses")
+    for row in rows:
+        print(f"  {row['name']:{width}}  {row['how']}")
 
 
 def _print_security(config: "Config") -> None:

@@ -38,6 +38,12 @@ channel = "{channel}"
 # bitrate = 500000
 # listen_only = true                 # the terminal never sends on the bus; this keeps the adapter itself quiet too
 
+# [gnss]                             # a receiver beside the buses: the position, where the mapping has none
+# device = "/dev/ttyACM0"            # baud rate found by listening; or gpsd = "localhost:2947"
+
+# [modem]                            # reads the ICCID off the SIM card; vehicle.iccid is sent while it does not answer
+# port = "/dev/ttyUSB2"              # where it takes AT commands; or manager = true, for ModemManager
+
 [platform]
 host = "127.0.0.1"
 port = 32960

@@ -9,7 +9,12 @@ from agent.commands import print_json
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from agent.watch_source import Moment
+    from agent.canbus import CanBus
+    from agent.config import Config
+    from agent.core.frames import LatestFrames
+    from agent.gnss import GnssReceiver
+    from agent.mapping.plan import CompiledMapping
+    from agent.watch_source import Ears, Moment
     from agent.watch_text import Words
     from agent.watch_view import View, Watcher
 
@@ -37,13 +42,10 @@ def run(args: argparse.Namespace) -> int:
     """Show it; ConfigError for a configuration that the agent would not take either."""
     import asyncio
     from importlib.util import find_spec
-    from random import Random
 
-    from agent.app import load_for, make_buses
-    from agent.clock import Clock
+    from agent.app import load_for
     from agent.config import load_config
     from agent.status import status_path
-    from agent.watch_source import Ears
     from agent.watch_view import Watcher
 
     if fault := _fault(args, find_spec("textual") is not None):
@@ -51,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     config = load_config(args.config)
     mapping = load_for(config, args.config)
-    clock, random = Clock(), Random()  # noqa: S311 - spreads waiting times
-    ears = Ears(mapping, config.vehicle.vin, lambda latest: make_buses(config, mapping, latest, clock, random), clock)
+    ears = _ears(config, mapping)
     path, watcher = status_path(config.path(config.outbox.path)), Watcher(mapping)
     if args.once:
         from agent.watch_source import moments
@@ -62,6 +63,26 @@ def run(args: argparse.Namespace) -> int:
     from agent.watch_screen import WatchApp
 
     return WatchApp(watcher, path, ears, args.lang).show()
+
+
+def _ears(config: "Config", mapping: "CompiledMapping") -> "Ears":
+    """The buses and the receiver of a configuration, as the agent makes them."""
+    from random import Random
+
+    from agent.app import make_buses
+    from agent.clock import Clock
+    from agent.gnss import GnssReceiver
+    from agent.watch_source import Ears
+
+    clock, random = Clock(), Random()  # noqa: S311 - spreads waiting times
+
+    def make(latest: "LatestFrames") -> "tuple[list[CanBus], GnssReceiver | None]":
+        gnss, names = None, mapping.buses
+        if config.gnss is not None and config.gnss.name in names:
+            gnss = GnssReceiver(config.gnss, names.index(config.gnss.name), latest, clock, random)
+        return make_buses(config, mapping, latest, clock, random), gnss
+
+    return Ears(mapping, config.vehicle.vin, make, clock)
 
 
 def _fault(args: argparse.Namespace, textual: bool) -> str:

@@ -49,6 +49,7 @@ class PlatformSide:
         self._clock = clock
         self._outbox = outbox
         self._random = random
+        self._login = login_values(config.vehicle)  # of every session
         self._tls = self._tls_context()
         self._seal: Seal = open_seal(config.security, config.path("."), self._wall_s, file)
         self._commanded: Commanded | None = None
@@ -82,6 +83,10 @@ class PlatformSide:
         place = self.parameters.endpoint()
         return f"{place.host}:{place.port}"
 
+    def sim_card(self, iccid: str) -> None:
+        """The modem has told whose SIM card it is: from the next login on that is sent, not what is configured."""
+        self._login["iccid"] = iccid.encode()
+
     async def close(self) -> None:
         """End what the platform ordered and is still under way."""
         if self._commanded is not None:
@@ -102,7 +107,7 @@ class PlatformSide:
         return Session(
             self._edition,
             vin,
-            login_values(self._config.vehicle),
+            self._login,
             self.parameters.session_settings(),
             self._seal.seal,
             self._seal.unseal,
@@ -113,7 +118,7 @@ class PlatformSide:
         """The keys of encryption are shared with the first platform only."""
         vehicle = self._config.vehicle
         settings = self.parameters.session_settings()
-        return Session(self._edition, vehicle.vin.encode(), login_values(vehicle), settings, self._seal.sign)
+        return Session(self._edition, vehicle.vin.encode(), self._login, settings, self._seal.sign)
 
     def _make_uplink(
         self, store: Store, session: Session, open_link: "Callable[[], Awaitable[Link]]", commands: "Commands | None"

@@ -23,10 +23,12 @@ LAYERS = {
     **dict.fromkeys(
         ("beijing", "clock", "control", "labels", "programs", "progress", "remarks", "security", "tomlfile"), 2
     ),
+    **dict.fromkeys(("devices", "port", "shipped"), 2),
     **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "status", "packetjson"), 3),
-    "parameters": 3,
-    "interfaces": 3,
-    **dict.fromkeys(("collect", "coverage", "diagnosis", "explain", "replay", "uplink", "wireshark"), 4),
+    **dict.fromkeys(("interfaces", "modem", "parameters"), 3),
+    **dict.fromkeys(
+        ("attached", "collect", "coverage", "diagnosis", "explain", "replay", "suggest", "uplink", "wireshark"), 4
+    ),
     "commanded": 4,
     **dict.fromkeys(("effects", "monitoring", "watch"), 5),
     "side": 6,
