@@ -145,7 +145,7 @@ def _bus_state(bus: "CanBus", now: int) -> BusState:
         load=guard.load.percent,
         dropped=counts.pop("drops"),
         errors=counts.pop("error_frames"),
-        problem=bus.problem or (guard.trouble.problem(now) if bus.kind != LOG else None),
+        problem=bus.problem if bus.kind == LOG else guard.trouble.problem(now) or bus.problem,
         counted={name: count for name, count in counts.items() if count},
     )
 

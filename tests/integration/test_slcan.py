@@ -73,11 +73,19 @@ def test_the_adapter_is_set_closed_listens_and_is_never_told_to_send(adapter: Sl
 
 
 def test_an_adapter_that_was_left_open_as_a_node_becomes_a_listener(adapter: SlcanAdapter) -> None:
-    with open_bus(settings(adapter, listen_only=False)):
-        adapter.wait_for(lambda adapter: adapter.mode == "O")
-        with open_bus(settings(adapter, bitrate=None)):
-            adapter.wait_for(lambda adapter: adapter.mode == "L")
+    adapter.mode = "O"
+    with open_bus(settings(adapter, bitrate=None)):
+        adapter.wait_for(lambda adapter: adapter.mode == "L")
     assert adapter.sent == []
+
+
+def test_a_port_that_another_program_holds_is_left_alone(adapter: SlcanAdapter) -> None:
+    with open_bus(settings(adapter)):
+        told = list(adapter.commands)
+        with pytest.raises(BusError, match="another program holds the port"):
+            open_bus(settings(adapter))
+        assert adapter.mode == "L"
+        assert adapter.commands == told
 
 
 def test_a_bus_that_is_not_to_listen_only_is_opened_as_a_node(adapter: SlcanAdapter) -> None:
