@@ -65,7 +65,7 @@ class SlcanBus(slcanBus):
             self._tell("O", "to open the bus")
 
     def _claim(self) -> None:
-        """Have the port alone: of two programs on one port each gets half of the lines, and either closes the adapter for both."""
+        """Have the port alone: two programs on one port each get a part of the lines, and either closes the adapter for both."""
         try:
             self.serialPortOrig.exclusive = True
         except OSError as error:  # SerialException is one

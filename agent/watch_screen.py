@@ -13,7 +13,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import DataTable, Input, Static
 
-from agent.errors import AgentError
 from agent.labels import LANGUAGES
 from agent.watch_rows import Row
 from agent.watch_signals import NOT_MAPPED, VALID
@@ -22,7 +21,7 @@ from agent.watch_text import BUS_HEADINGS, BUS_SIDES, HEADINGS, SIDES, Words
 from agent.watch_view import View, Watcher
 
 WIDTHS = (31, 17, 16, 6, 14, 20, 12, 44)  # columns of text; the first four fill a terminal of 80
-WIDE, WIDE_NAMES = 140, 44  # from so many columns on there is room for long names
+WIDE, WIDE_NAMES = 190, 44  # from so many columns on there is room for long names
 BUS_LINES = 8
 WARNING_UPDATES = 20
 COLOURS = {VALID: "", NOT_MAPPED: "dim"}  # everything else is red
@@ -48,7 +47,7 @@ class WatchApp(App[int]):
     """One screen: title, items by body, buses, outbox and link. Ends with the exit status of the command."""
 
     CSS = """
-    #title { height: 1; text-style: bold; }
+    #title { height: 1; text-style: bold; text-wrap: nowrap; text-overflow: ellipsis; }
     #remark { height: auto; color: $warning; }
     DataTable { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
     #below { height: auto; max-height: 12; }
@@ -76,7 +75,7 @@ class WatchApp(App[int]):
         self._lang = lang
         self._words = Words(watcher, lang)
         self._view: View | None = None
-        self._fault: AgentError | None = None
+        self._fault: Exception | None = None
         self._heard = _Heard()
         self._invalid_only = False
         self._paused = False
@@ -126,7 +125,7 @@ class WatchApp(App[int]):
                     if not self._paused:
                         self._view = view
                         self._update()
-        except AgentError as error:
+        except Exception as error:  # noqa: BLE001 - raised in show(): Textual would print every local variable
             self._fault = error
             self.exit(2)
 
@@ -148,7 +147,7 @@ class WatchApp(App[int]):
         told = [texts["paused"]] if self._paused else []
         told += [texts["invalid only"]] if self._invalid_only else []
         told += [texts["search"].format(self._needle)] if self._needle else []
-        title = "  ".join([words.title(view.snapshot, view.own), *(f"[{each}]" for each in told)])
+        title = "  ".join([*(f"[{each}]" for each in told), words.title(view.snapshot, view.own)])
         self.query_one("#title", Static).update(title)
         remark = "\n".join(text for text in (words.remark(view), self._heard.take()) if text)
         self.query_one("#remark", Static).update(remark)

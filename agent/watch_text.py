@@ -159,7 +159,7 @@ class Words:
         """Whose items these are, and when."""
         texts, at = self._texts, _time(snapshot.wall_ms)
         who = texts["own"] if own else texts["agent"]
-        return f"…{snapshot.vin}  GB/T 32960.3-{snapshot.edition}  {snapshot.mapping}  {who}  {at}"
+        return f"…{snapshot.vin}  GB/T 32960.3-{snapshot.edition}  {who}  {at}  {snapshot.mapping}"
 
     def bus(self, bus: BusState) -> tuple[str, ...]:
         """One row of the table of buses, as BUS_HEADINGS."""

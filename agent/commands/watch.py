@@ -92,7 +92,7 @@ def _fault(args: argparse.Namespace, textual: bool) -> str:
         return ""
     if not textual:
         return EXTRA
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # textual draws on stderr
         return "the live view needs a terminal; --once prints one table"
     return ""
 
