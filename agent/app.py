@@ -6,6 +6,7 @@ import difflib
 import logging
 import signal
 import sys
+from collections.abc import Mapping
 from random import Random
 
 import msgspec
@@ -18,7 +19,7 @@ from agent.config import Config, vin_warning
 from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
 from agent.errors import AgentError, ConfigError
-from agent.mapping.plan import slots_of, unseen
+from agent.mapping.plan import rivalries, slots_of_buses, unseen
 from agent.outbox_thread import OutboxThread
 from agent.platform.side import PlatformSide
 from agent.platform.uplink import Uplink
@@ -84,7 +85,7 @@ class Agent:
         for text in self.mapping.warnings:
             log.warning("%s", text)
         self._edition = self.mapping.edition
-        self.latest = LatestFrames(self.mapping.plan)
+        self.latest = LatestFrames(self.mapping.plan, clock.ticks_per_ms)
         self.uplink: Uplink | None = None
         self.collector: Collector | None = None
         self.attached: Attached | None = None
@@ -132,7 +133,7 @@ class Agent:
             clock=self._clock,
             appended=platform.appended,
             on_phase=platform.phase,
-            awake=slots_of(self.mapping.plan, self._vehicle_buses()),
+            awake=slots_of_buses(self.mapping.plan, self._vehicle_buses()),
             refresh=refresh,
         )
         platform.collector = self.collector
@@ -180,25 +181,25 @@ class Agent:
         return buses
 
     async def _watch(self, buses: list[CanBus]) -> None:
-        """Once a minute: say how things stand, and name each bus that is silent; early on, each message that is missing."""
+        """Once a minute: say how things stand; early on, each message that is missing."""
         await self._clock.sleep_until(self._clock.now() + UNSEEN_MS)
         if missing := unseen(self.mapping.plan, self.latest.stamps):
             log.warning("mapped messages not seen so far, sent as invalid: %s", ", ".join(missing))
-        before = {bus.settings.name: 0 for bus in buses}
+        said = 0
         while True:
+            for text in rivalries(self.mapping.plan, self.latest.rivals[said:]):
+                log.warning("%s", text)
+                said += 1
             await self._clock.sleep_until(self._clock.now() + HEALTH_MS)
-            for bus in buses:
-                name = bus.settings.name
-                if bus.frames == before[name] and bus.problem is None:
-                    log.warning("bus silent name=%s: no frame for a minute; check wiring, bitrate and ignition", name)
-                before[name] = bus.frames
             self._say_status()
+            for bus in buses:
+                _say_counted(f" bus={bus.settings.name}", bus.counts())
 
     def _say_status(self) -> None:
         assert self.uplink is not None  # noqa: S101 - made before `_watch` begins
         assert self.collector is not None  # noqa: S101 - made before `_watch` begins
         links, sent = self.uplink.counters, self.uplink.sending.counters
-        collected, latest = self.collector.counters, self.latest
+        collected = self.collector.counters
         log.info(
             "status link=%s reports=%d live=%d reissued=%d proven=%d frames=%d",
             self.uplink.state,
@@ -206,15 +207,13 @@ class Agent:
             sent.sent_live,
             sent.sent_reissue,
             sent.proven,
-            latest.kept,
+            self.latest.kept,
         )
         if self.attached is not None:
             self.attached.say_status()
         troubles = {
-            "short": latest.short,
-            "unknown_mux": latest.unknown_mux,
-            "bad_checksum": latest.bad_checksum,
-            "stuck_counter": latest.stuck_counter,
+            "other_source": self.latest.other_source,
+            "torn": self.latest.torn,
             "missed_seconds": collected.missed,
             "clock": collected.clock,
             "links_lost": links.links_lost,
@@ -225,12 +224,16 @@ class Agent:
             "noise_bytes": links.noise_bytes,
             "bad_bcc": links.bad_bcc,
         }
-        counted = " ".join(f"{name}={count}" for name, count in troubles.items() if count)
-        if counted:
-            log.info("counted since the start: %s", counted)
+        _say_counted("", troubles)
 
     def _wall_s(self) -> int:
         return self._clock.wall_ms() // 1000
+
+
+def _say_counted(where: str, counts: Mapping[str, int]) -> None:
+    counted = " ".join(f"{name}={count}" for name, count in counts.items() if count)
+    if counted:
+        log.info("counted since the start%s: %s", where, counted)
 
 
 async def run_until_stopped(agent: Agent) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from agent.canbus_arguments import BusSettings
+from agent.canbus_guard import Counts
 from agent.canbus_trouble import Trouble
 from agent.clock import Clock
 from agent.errors import BusError
@@ -36,12 +37,14 @@ class Latest(Protocol):
     """
 
     kept: int
-    short: int
 
     @property
     def frames(self) -> list[bytes | bytearray]: ...
     @property
     def stamps(self) -> list[int]: ...
+    @property
+    def by_bus(self) -> Sequence[Counts]: ...
+    def forget(self, bus: int) -> None: ...
     def keeper(self, bus: int) -> Keep: ...
     def plain(self, bus: int) -> Mapping[int, tuple[int, int]]: ...
     def wanted(self, bus: int) -> list[tuple[int, int]]: ...
@@ -56,12 +59,12 @@ class Feed:
     `dropped` (wanted frames for which the kernel had no room).
     """
 
-    def __init__(self, settings: BusSettings, index: int, latest: Latest, clock: Clock) -> None:
+    def __init__(self, settings: BusSettings, index: int, latest: Latest, clock: Clock, trouble: Trouble) -> None:
         self.settings = settings
         self.index = index
         self.latest = latest
         self.clock = clock
-        self.trouble = Trouble()
+        self.trouble = trouble
         self.frames = 0
         self.remote_frames = 0
         self.unreadable = 0

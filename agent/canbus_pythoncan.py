@@ -105,7 +105,7 @@ class PythonCanPath:
         latest, stamp = feed.latest, feed.clock.stamp
         recv = _checked(bus) if feed.settings.interface == "udp_multicast" else bus.recv
         plain, keep = latest.plain(feed.index), latest.keeper(feed.index)
-        frames, stamps = latest.frames, latest.stamps
+        frames, stamps, counts = latest.frames, latest.stamps, latest.by_bus[feed.index]
         self._unreadable_since = (feed.frames, feed.unreadable)
         while not self._stopping:
             try:
@@ -116,7 +116,7 @@ class PythonCanPath:
             if message is None:
                 continue
             if message.is_error_frame:
-                feed.trouble.error_frame(message.arbitration_id, bytes(message.data))
+                feed.trouble.error_frame(message.arbitration_id, message.data)
                 continue
             if message.is_remote_frame:
                 feed.remote_frames += 1
@@ -132,7 +132,7 @@ class PythonCanPath:
             slot, length = place
             data = message.data
             if len(data) < length:
-                latest.short += 1
+                counts.short += 1
             frames[slot] = data  # before its stamp: a reader takes them the other way round
             stamps[slot] = stamp()
             latest.kept += 1

@@ -55,7 +55,7 @@ class RawSocket:
         """Keep what has come. OSError when the interface is down or away."""
         feed, keep, plain, head = self._feed, self._keep, self._plain, FRAME_HEAD.unpack_from
         latest = feed.latest
-        frames, stamps = latest.frames, latest.stamps
+        frames, stamps, counts = latest.frames, latest.stamps, latest.by_bus[feed.index]
         begun = feed.clock.stamp()
         for message, stamp in self._kernel.messages(self._since):
             can_id, size = head(message)
@@ -64,7 +64,7 @@ class RawSocket:
             if place is not None:
                 slot, length = place
                 if size < length:
-                    latest.short += 1
+                    counts.short += 1
                 frames[slot] = data  # before its stamp: a reader takes them the other way round
                 stamps[slot] = stamp
                 latest.kept += 1

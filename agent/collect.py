@@ -142,8 +142,7 @@ class Collector:
         self._watch_alarms(self._sampler.stale_alarms != stale)
         steady_ms = self._steady.advance(second, now)
         level, states = self._view.read(bodies)
-        stamps = self._latest.stamps
-        heard = max([stamps[slot] for slot in self._awake] or stamps, default=self._started)
+        heard = self._latest.heard(list(self._awake) or list(range(len(self._latest.stamps))))
         quiet_ms = now - self._clock.at(max(heard, self._started))
         decision = self._occasion.decide(second * 1000, steady_ms, level, states, quiet_ms)
         self._say_burst(decision.burst)

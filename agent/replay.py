@@ -50,7 +50,7 @@ class Replay:
         start_s: int,
     ) -> None:
         self.counters = ReplayCounters()
-        self.latest = LatestFrames(plan)
+        self.latest = LatestFrames(plan, TICKS_PER_MS)
         self._edition = edition
         self._vin = vin
         self._sampler = Sampler(plan, TICKS_PER_MS)

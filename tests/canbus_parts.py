@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.core.frames import BusCounts
+
 EXTENDED = 0x80000000
 
 
@@ -29,7 +31,8 @@ class Kept:
         self.count = count
         self.reached = reached
         self.kept = 0
-        self.short = 0
+        self.by_bus = [BusCounts() for _ in range(3)]
+        self.forgotten: list[int] = []
         self.frames: list[bytes | bytearray] = [b"", b""]
         self.stamps = [0, 0]
 
@@ -43,6 +46,9 @@ class Kept:
 
     def plain(self, bus: int) -> dict[int, tuple[int, int]]:
         return {0x200: (0, 2), 0x18FEF100 | EXTENDED: (1, 8)}
+
+    def forget(self, bus: int) -> None:
+        self.forgotten.append(bus)
 
     def wanted(self, bus: int) -> list[tuple[int, int]]:
         return [(0x123, 0x800007FF)]

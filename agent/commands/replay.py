@@ -19,7 +19,9 @@ DEFAULT_START = "2020-01-01T00:00:00+08:00"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("logs", nargs="+", metavar="LOG", help="candump .log, ASC or SavvyCAN GVRET CSV")
+    parser.add_argument(
+        "logs", nargs="+", metavar="LOG", help="candump .log, ASC, BLF, TRC, MF4, CRTD or SavvyCAN GVRET CSV"
+    )
     parser.add_argument("-c", "--config", required=True, metavar="FILE", help="configuration (TOML)")
     parser.add_argument("--json", action="store_true", help="packets as JSON, one a line, instead of hex")
     parser.add_argument(
@@ -36,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from agent.app import load_for
     from agent.canlog import read_log
     from agent.config import load_config
-    from agent.mapping.plan import unseen
+    from agent.mapping.plan import rivalries, unseen
     from agent.replay import Replay, wanted_ids
 
     log = logging.getLogger("agent.replay")
@@ -67,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
             log.warning("%s: clock: %s; --frame-ms N replaces the stamps", reader.path, note)
     if missing := unseen(mapping.plan, replay.latest.stamps):
         log.warning("not in the recording, sent as invalid: %s", ", ".join(missing))
+    for text in rivalries(mapping.plan, replay.latest.rivals):
+        log.warning("%s", text)
     counts = replay.counters
     latest = replay.latest
     print(

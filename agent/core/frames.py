@@ -5,13 +5,17 @@ page. `LatestFrames` chooses the source by looking at the frame; `Decoder` (`cor
 is taken. All rows are lists of integers made by `agent/mapping/sources.py`:
 
     message   [bus, can_id, id_mask, length, slot, selectors, alive, checksum]
-              can_id has bit 31 set when extended; id_mask -1 compares all of it; slot -1: no signal outside of pages
+              can_id has bit 31 set when extended; id_mask -1 compares all of it, any other is that of a J1939 message
+              (`core/j1939.py`: one of several masks, FF in its low byte when the source is named); slot -1: no signal
+              outside of pages
     selector  [byte, mask, needed, cases]   one multiplexer: data[byte] & mask (byte -1: the little-endian word & mask);
               needed bytes; cases [[masked value, [slot, ...], [selector, ...]], ...] for every value the DBC knows
     alive     [byte, mask, needed]          bits, found as a selector's, that must differ from those of the frame before
     checksum  [position, kind, polynomial, initial, xor_out] over all other bytes
 """
 
+from agent.core.j1939 import EXTENDED as EXTENDED
+from agent.core.j1939 import PGN_TO_ONE_MASK, SINGLE, TP_CM, TP_DT, OneSource, Transport
 from agent.core.needs import needs_of
 
 TYPE_CHECKING = False
@@ -22,52 +26,118 @@ if TYPE_CHECKING:
     from agent.core.needs import Need
 
     Data = bytes | bytearray
+    Check = Callable[[Data, int], bool]
 
-EXTENDED = 0x80000000  # bit 31 of an identifier: 29-bit frame
+ANY_SENDER = PGN_TO_ONE_MASK  # the bits that every mask of a J1939 message compares
+MOST_IDS = 4096  # of masked messages, remembered per bus: strangers' priorities and addresses must not fill the memory
 NEVER = -(1 << 62)  # stamp of a source without a frame
+GONE = NEVER + 1  # stamp of a source that had one and whose bus went away: stale whatever its timeout
+
+
+class BusCounts:
+    """What was wrong with the frames of one bus; only that bus's writer counts here, so that no count is lost."""
+
+    def __init__(self) -> None:
+        self.short = 0
+        self.unknown_mux = 0
+        self.bad_checksum = 0
+        self.stuck_counter = 0
 
 
 class LatestFrames:
     """The newest frame of every source; one writer per bus, read by the sampler at any time.
 
     `frames[slot]` is written before `stamps[slot]` and must be read after it: then a frame is at least as new as its stamp.
-    Counters: `kept` frames, `unknown_id`, `unknown_mux` (a multiplexer value that the DBC does not know), `short` (fewer
-    bytes than the message has; what is there is used), `bad_checksum`, `stuck_counter` (neither refreshes a source).
+    Counters: `kept` frames, `unknown_id`, `other_source` (a J1939 message from another address than the one it is taken
+    from), `torn` (J1939 messages of several packets of which some did not come), and of every bus in `by_bus`, or of all
+    together: `unknown_mux` (a multiplexer value that the DBC does not know), `short` (fewer bytes than the message has; what
+    is there is used), `bad_checksum`, `stuck_counter` (neither refreshes a source). `rivals`: (bus, identifier, address
+    taken, address refused), once per message.
     """
 
-    def __init__(self, plan: "dict[str, Any]") -> None:
+    def __init__(self, plan: "dict[str, Any]", ticks_per_ms: int = 1) -> None:
         self._plan = plan
         count = len(plan["sources"])
         self.frames: "list[Data]" = [b""] * count
         self.stamps: "list[int]" = [NEVER] * count
         self.kept = 0
         self.unknown_id = 0
-        self.unknown_mux = 0
-        self.short = 0
-        self.bad_checksum = 0
-        self.stuck_counter = 0
-        self._wanted: "list[list[Any]]" = [[] for _ in plan["buses"]]
+        self.by_bus = [BusCounts() for _ in plan["buses"]]
+        self.other_source = 0
+        self.rivals: "list[tuple[int, int, int, int]]" = []
+        self._forgotten = NEVER  # newest stamp of all sources that were forgotten
+        self._slots: "list[list[int]]" = [[] for _ in plan["buses"]]
+        self._wanted: "list[list[tuple[int, int]]]" = [[] for _ in plan["buses"]]
         self._entries: "list[dict[int, Any]]" = [{} for _ in plan["buses"]]
+        # By the bits of `ANY_SENDER`: (identifier, mask, entry, check_of(can_id, check) or None)
+        self._masked: "list[dict[int, list[Any]]]" = [{} for _ in plan["buses"]]
+        long: "list[list[tuple[int, int]]]" = [[] for _ in plan["buses"]]
         for bus, can_id, id_mask, length, slot, selectors, alive, checksum in plan["messages"]:
             rows = _selectors(selectors)
             check = None
             if alive or checksum:
-                check = self._alive_check(alive, _checksum_check(checksum) if checksum else None)
+                check = _alive_check(self.by_bus[bus], alive, _checksum_check(checksum) if checksum else None)
             pages = _simple_pages(slot, rows)
             entry = (slot, length, check, pages, rows if pages is None else None)
-            self._wanted[bus].append((can_id, id_mask, entry))
+            self._slots[bus] += slots_of(slot, selectors)
+            exact = 0x9FFFFFFF if can_id & EXTENDED else 0x800007FF
+            self._wanted[bus].append((can_id, exact if id_mask == -1 else id_mask))
             if id_mask == -1:
                 self._entries[bus][can_id] = entry
-        self._masked = [[row for row in rows if row[1] != -1] for rows in self._wanted]
+                continue
+            one = None
+            if not id_mask & 0xFF:
+                timeout = max([plan["sources"][each][1] for each in slots_of(slot, selectors)])
+                one = OneSource(timeout * ticks_per_ms, self._rival_of(bus, can_id)).check_of
+            self._masked[bus].setdefault(can_id & ANY_SENDER, []).append((can_id, id_mask, entry, one))
+            if length > SINGLE:
+                long[bus].append((can_id, id_mask))
         self._keepers = [self.keeper(bus) for bus in range(len(plan["buses"]))]
+        self._transports = [Transport(long[bus], keep, ticks_per_ms) for bus, keep in enumerate(self._keepers)]
+        for bus, transport in enumerate(self._transports):
+            if long[bus]:
+                self._add_transport(bus, transport)
+
+    @property
+    def torn(self) -> int:
+        return sum([transport.torn for transport in self._transports])
+
+    @property
+    def short(self) -> int:
+        return sum([each.short for each in self.by_bus])
+
+    @property
+    def unknown_mux(self) -> int:
+        return sum([each.unknown_mux for each in self.by_bus])
+
+    @property
+    def bad_checksum(self) -> int:
+        return sum([each.bad_checksum for each in self.by_bus])
+
+    @property
+    def stuck_counter(self) -> int:
+        return sum([each.stuck_counter for each in self.by_bus])
+
+    def forget(self, bus: int) -> None:
+        """A bus went away: its sources are stale from now on, whatever their timeouts, until their next frame.
+
+        Call it when the bus's writer has ended; `heard` still knows when the last frame came.
+        """
+        for slot in self._slots[bus]:
+            if self.stamps[slot] > GONE:
+                self._forgotten = max(self._forgotten, self.stamps[slot])
+                self.stamps[slot] = GONE
+
+    def heard(self, slots: "list[int]") -> int:
+        """Stamp of the newest frame of these sources or of a forgotten one; NEVER without one."""
+        return max([self._forgotten] + [self.stamps[slot] for slot in slots])
 
     def wanted(self, bus: int) -> "list[tuple[int, int]]":
-        """(identifier, mask) of every wanted message of a bus, for receive filters; bit 31 of both stands for "extended"."""
-        rows = []
-        for can_id, id_mask, _ in self._wanted[bus]:
-            exact = 0x9FFFFFFF if can_id & EXTENDED else 0x800007FF
-            rows.append((can_id, exact if id_mask == -1 else id_mask))
-        return rows
+        """(identifier, mask) of every wanted message of a bus, for receive filters; bit 31 of both stands for "extended".
+
+        Where J1939 messages of more than 8 bytes are wanted, two more pairs let the frames through that carry them.
+        """
+        return list(self._wanted[bus])
 
     def needs(self, bus: int) -> "list[Need]":
         """What has to be heard of each message of a bus that comes under one identifier: `core/needs.py`."""
@@ -86,19 +156,20 @@ class LatestFrames:
         masked = self._masked[bus]
         frames = self.frames
         stamps = self.stamps
+        counts = self.by_bus[bus]
 
         def keep(can_id: int, data: "Data", stamp: int) -> None:
             entry = find(can_id)
             if entry is None:
-                entry = self._match(bus, can_id) if masked else None
+                entry = self._match(bus, can_id) if masked else None  # also adds it to what is found next time
                 if entry is None:
                     self.unknown_id += 1
                     return
             slot, length, check, pages, selectors = entry
             size = len(data)
             if size < length:
-                self.short += 1
-            if check is not None and not check(data):
+                counts.short += 1
+            if check is not None and not check(data, stamp):
                 return
             if pages is not None:
                 byte, mask, slots = pages
@@ -106,12 +177,12 @@ class LatestFrames:
                     return
                 slot = slots.get(data[byte] & mask)
                 if slot is None:
-                    self.unknown_mux += 1
+                    counts.unknown_mux += 1
                     return
                 if slot < 0:
                     return
             elif selectors:
-                self._keep_pages(selectors, slot, data, stamp)
+                self._keep_pages(counts, selectors, slot, data, stamp)
                 return
             frames[slot] = data
             stamps[slot] = stamp
@@ -128,39 +199,39 @@ class LatestFrames:
         }
 
     def _match(self, bus: int, can_id: int) -> "Any":
-        """Find a message by its masked identifier (J1939: any source address) and remember the identifier."""
-        for wanted_id, id_mask, entry in self._masked[bus]:
-            if can_id & id_mask == wanted_id & id_mask:
-                self._entries[bus][can_id] = entry
+        """Find a message by its masked identifier and remember the identifier."""
+        for wanted_id, id_mask, entry, check_of in self._masked[bus].get(can_id & ANY_SENDER, ()):
+            if (can_id ^ wanted_id) & id_mask == 0:
+                if check_of is not None:
+                    slot, length, check, pages, selectors = entry
+                    entry = (slot, length, check_of(can_id, check), pages, selectors)
+                known = self._entries[bus]
+                if len(known) < MOST_IDS:
+                    known[can_id] = entry
                 return entry
         return None
 
-    def _alive_check(
-        self, alive: "list[int] | None", checksum: "Callable[[Data], bool] | None"
-    ) -> "Callable[[Data], bool]":
-        """Return check(data): does this frame refresh its source? A damaged frame does not count as the one before."""
-        byte, mask, needed = alive or (0, 0, 0)
-        last = -1
+    def _add_transport(self, bus: int, transport: Transport) -> None:
+        """Frames that carry messages of several packets go to whoever puts these together, and no further."""
+        nowhere = (-1, 0, None, None, None)
+        for can_id, check_of in ((TP_CM, transport.control_of), (TP_DT, transport.packet_of)):
+            self._wanted[bus].append((can_id, PGN_TO_ONE_MASK))
+            row = (can_id, PGN_TO_ONE_MASK, nowhere, check_of)
+            self._masked[bus].setdefault(can_id & ANY_SENDER, []).append(row)
 
-        def check(data: "Data") -> bool:
-            nonlocal last
-            if checksum is not None and not checksum(data):
-                self.bad_checksum += 1
-                return False
-            if mask:
-                if len(data) < needed:
-                    self.stuck_counter += 1
-                    return False
-                value = (data[byte] if byte >= 0 else int.from_bytes(data, "little")) & mask
-                if value == last:
-                    self.stuck_counter += 1
-                    return False
-                last = value
-            return True
+    def _rival_of(self, bus: int, can_id: int) -> "Callable[[int, int], None]":
+        said = False
 
-        return check
+        def count(taken: int, refused: int) -> None:
+            nonlocal said
+            self.other_source += 1
+            if not said:
+                said = True
+                self.rivals.append((bus, can_id, taken, refused))
 
-    def _keep_pages(self, selectors: "list[Any]", slot: int, data: "Data", stamp: int) -> None:
+        return count
+
+    def _keep_pages(self, counts: BusCounts, selectors: "list[Any]", slot: int, data: "Data", stamp: int) -> None:
         kept = slot >= 0
         if kept:
             self.frames[slot] = data
@@ -179,7 +250,7 @@ class LatestFrames:
                         word = int.from_bytes(data, "little")
                     case = cases.get(word & mask)
                 if case is None:
-                    self.unknown_mux += 1
+                    counts.unknown_mux += 1
                     continue
                 for page in case[0]:
                     self.frames[page] = data
@@ -190,6 +261,15 @@ class LatestFrames:
             todo = inner
         if kept:
             self.kept += 1
+
+
+def slots_of(slot: int, selectors: "list[Any]") -> "list[int]":
+    """Every source of a message, by its row."""
+    slots = [slot] if slot >= 0 else []
+    for row in selectors:
+        for case in row[3]:
+            slots += case[1] + slots_of(-1, case[2])
+    return slots
 
 
 def _simple_pages(slot: int, selectors: "list[Any]") -> "tuple[int, int, dict[int, int]] | None":
@@ -207,6 +287,30 @@ def _selectors(rows: "list[Any]") -> "list[Any]":
         (byte, mask, needed, {value: (tuple(slots), _selectors(inner)) for value, slots, inner in cases})
         for byte, mask, needed, cases in rows
     ]
+
+
+def _alive_check(counts: BusCounts, alive: "list[int] | None", checksum: "Callable[[Data], bool] | None") -> "Check":
+    """Return check(data, stamp): does this frame refresh its source? A damaged frame does not count as the one before."""
+    byte, mask, needed = alive or (0, 0, 0)
+    last = -1
+
+    def check(data: "Data", _stamp: int) -> bool:
+        nonlocal last
+        if checksum is not None and not checksum(data):
+            counts.bad_checksum += 1
+            return False
+        if mask:
+            if len(data) < needed:
+                counts.stuck_counter += 1
+                return False
+            value = (data[byte] if byte >= 0 else int.from_bytes(data, "little")) & mask
+            if value == last:
+                counts.stuck_counter += 1
+                return False
+            last = value
+        return True
+
+    return check
 
 
 def _crc_table(polynomial: int) -> bytes:

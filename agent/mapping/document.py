@@ -7,6 +7,7 @@ from agent.core.edition import Edition
 from agent.core.editions import EDITIONS
 from agent.core.field import Field, Items, Layout
 from agent.core.frames import LatestFrames
+from agent.core.j1939 import LAST_SOURCE
 from agent.core.packet import MAX_DATA_UNIT
 from agent.core.report import encode_report
 from agent.core.sampler import Sampler
@@ -15,13 +16,13 @@ from agent.mapping.dbcfile import Dbc, load_dbc
 from agent.mapping.declared import declarations, sources_of
 from agent.mapping.plan import CompiledMapping, DbcSource, with_declared
 from agent.mapping.rules import compile_bodies
-from agent.mapping.sources import UNREAD, Frame, Sources, nearest
+from agent.mapping.sources import ONLY_29_BIT, UNREAD, Frame, Sources, nearest
 from agent.mapping.values import Values
 
 __all__ = ["compile_mapping"]
 
 _HEAD = ("format", "name", "edition", "dbc", "messages", "user")
-_MESSAGE_KEYS = ("timeout_ms", "alive_counter", "checksum", "j1939")
+_MESSAGE_KEYS = ("timeout_ms", "alive_counter", "checksum", "j1939", "source")
 _CHECKSUMS = ("crc8", "sum8", "xor8")
 MAX_TIMEOUT_MS = 3_600_000
 
@@ -59,6 +60,7 @@ def compile_mapping(
     bodies = compile_bodies(edition, values, sections)
     if not bodies.nodes and not values.faults:
         values.fault("no item", f"write at least one section (uncomment it): {', '.join(edition.body_types)}")
+    values.faults += values.sources.overlaps()
     if values.faults:
         raise ConfigError(path, _told_once(values.faults))
     plan: dict[str, Any] = {
@@ -88,10 +90,8 @@ def _unit_size(edition: Edition, plan: dict[str, Any]) -> int:
 
 
 def _told_once(faults: list[str]) -> list[str]:
-    """One line for all signals that could not be looked up because their DBC file is the fault."""
-    first, *others = [fault for fault in faults if fault.endswith(UNREAD)] or [""]
-    more = f" (nor could {len(others)} more be looked up)" if others else ""
-    return [fault + more if fault == first else fault for fault in faults if fault not in others]
+    """Without signals that could not be looked up because their DBC file is the fault: it is named."""
+    return [fault for fault in faults if not fault.endswith(UNREAD)]
 
 
 def _sections(document: dict[str, Any], edition: Edition, values: Values) -> dict[str, Any]:
@@ -162,6 +162,10 @@ def _options(path: str, table: dict[str, Any], frame: Frame, values: Values) -> 
     if "j1939" in table and (not isinstance(j1939, bool) or (j1939 and not frame.message.is_extended_frame)):
         values.fault(f"{path}.j1939", "must be true or false, and true only for a 29-bit identifier")
     frame.j1939 = j1939
+    if frame.source is not None and j1939 is False:
+        values.fault(f"{path}.j1939", "is false, and the name says a J1939 source address")
+    if "source" in table:
+        _source(f"{path}.source", table, frame, values)
     try:
         if "alive_counter" in table:
             signal = frame.signal(str(table["alive_counter"]))
@@ -172,6 +176,21 @@ def _options(path: str, table: dict[str, Any], frame: Frame, values: Values) -> 
         values.fault(f"{path}.alive_counter", str(error.args[0]))
     if "checksum" in table:
         _checksum(f"{path}.checksum", table["checksum"], frame, values)
+
+
+def _source(path: str, table: dict[str, Any], frame: Frame, values: Values) -> None:
+    """The only J1939 address that a message is taken from."""
+    source = table["source"]
+    if not frame.message.is_extended_frame:
+        values.fault(path, f"{frame.label} {ONLY_29_BIT}")
+    elif isinstance(source, bool) or not isinstance(source, int) or not 0 <= source <= LAST_SOURCE:
+        values.fault(path, f"is {source}; allowed are the addresses 0x00..0x{LAST_SOURCE:X}")
+    elif frame.source is not None:
+        values.fault(path, f"the name says 0x{frame.source:02X} already; leave one of them out")
+    elif table.get("j1939") is False:
+        values.fault(path, "goes with J1939 only; leave j1939 = false out")
+    else:
+        frame.source = source
 
 
 def _checksum(path: str, table: Any, frame: Frame, values: Values) -> None:

@@ -1,7 +1,7 @@
 """Expressions of a mapping file: text to tree, by Python's own parser and a short list of what is allowed.
 
-A signal is written bus.message.signal; a string is a word of the field; `invalid` is "not available". Nothing is executed:
-`agent/core/expression.py` evaluates the tree with exact ratios.
+A signal is written bus.message.signal (or bus.message@source.signal); a string is a word of the field; `invalid` is "not
+available". Nothing is executed: `agent/core/expression.py` evaluates the tree with exact ratios.
 """
 
 import ast
@@ -19,7 +19,7 @@ Tree = list[Any]
 MAX_LENGTH = 1000  # characters
 MAX_DEPTH = 24  # nesting; the board evaluates recursively
 
-_REFERENCE = re.compile(r""""[^"]*"|'[^']*'|([A-Za-z_]\w*\.(?:0[xX][0-9A-Fa-f]+x?|\w+)\.\w+)""")
+_REFERENCE = re.compile(r""""[^"]*"|'[^']*'|([A-Za-z_]\w*\.(?:0[xX][0-9A-Fa-f]+x?|\w+)(?:@\w+)?\.\w+)""")
 _BINARY = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _ALLOWED = "+ - * / comparisons, and, or, not, a if c else b, min(), max(), abs(), numbers, signals, words"

@@ -1,6 +1,5 @@
 """What a compiled mapping consists of; no library behind it, so that a warm cache is read quickly."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,19 @@ from typing import Any
 from agent.core.edition import Edition
 from agent.core.editions import EDITIONS
 from agent.core.field import Field, Layout, Sized
-from agent.core.frames import EXTENDED, NEVER
+from agent.core.frames import NEVER, slots_of
+from agent.core.j1939 import EXTENDED, FIRST_TO_ALL, PGN_MASK, PGN_TO_ONE_MASK
 
-__all__ = ["CompiledMapping", "DbcSource", "Item", "slots_of", "unseen", "with_declared"]
+__all__ = [
+    "CompiledMapping",
+    "DbcSource",
+    "Item",
+    "pgn_of",
+    "rivalries",
+    "slots_of_buses",
+    "unseen",
+    "with_declared",
+]
 
 
 @dataclass(frozen=True)
@@ -75,27 +84,44 @@ def with_declared(edition: Edition, declared: list[list[Any]]) -> Edition:
 
 
 def unseen(plan: dict[str, Any], stamps: list[int]) -> list[str]:
-    """The messages of a plan of which no source was ever refreshed, as a mapping writes them: pt.0x112, pt.0x18FEF1FEx."""
+    """The messages of a plan of which no source was ever refreshed, as a mapping writes them: pt.0x112, pt.0x18FEF1FEx.
+
+    Behind a J1939 message stands what is looked for: pt.0x18FEF1FEx (PGN 65265), pt.0xCF00431x (PGN 61444 from 0x31).
+    """
     names = []
-    for bus, can_id, _, _, slot, selectors, *_ in plan["messages"]:
-        slots = [slot] if slot >= 0 else []
-        if all(stamps[each] == NEVER for each in [*slots, *_pages(selectors)]):
-            number = f"0x{can_id & ~EXTENDED:X}" + ("x" if can_id & EXTENDED else "")
-            names.append(f"{plan['buses'][bus]}.{number}")
+    for bus, can_id, id_mask, _, slot, selectors, *_ in plan["messages"]:
+        if all(stamps[each] == NEVER for each in slots_of(slot, selectors)):
+            wanted = ""
+            if id_mask != -1:
+                source = f" from 0x{can_id & 0xFF:02X}" if id_mask & 0xFF else ""
+                wanted = f" (PGN {pgn_of(can_id)}{source})"
+            names.append(_name(plan, bus, can_id) + wanted)
     return names
 
 
-def slots_of(plan: dict[str, Any], buses: list[str]) -> list[int]:
+def slots_of_buses(plan: dict[str, Any], buses: list[str]) -> list[int]:
     """The sources that messages of these buses refresh."""
     slots: list[int] = []
     for bus, _, _, _, slot, selectors, *_ in plan["messages"]:
         if plan["buses"][bus] in buses:
-            slots += [*([slot] if slot >= 0 else []), *_pages(selectors)]
+            slots += slots_of(slot, selectors)
     return slots
 
 
-def _pages(selectors: list[Any]) -> Iterator[int]:
-    for *_, cases in selectors:
-        for _, slots, inner in cases:
-            yield from slots
-            yield from _pages(inner)
+def rivalries(plan: dict[str, Any], rivals: list[tuple[int, int, int, int]]) -> list[str]:
+    """What to say about `LatestFrames.rivals`: J1939 messages that several control units send."""
+    return [
+        f"{_name(plan, bus, can_id)}: PGN {pgn_of(can_id)} comes from sources {min(two):02X} and {max(two):02X}; "
+        f"the lower address counts while it sends; name one: source = 0x{min(two):02X}"
+        for bus, can_id, *two in rivals
+    ]
+
+
+def pgn_of(can_id: int) -> int:
+    """The parameter group number, without a destination."""
+    to_all = can_id >> 16 & 0xFF >= FIRST_TO_ALL
+    return (can_id & (PGN_MASK if to_all else PGN_TO_ONE_MASK) & ~EXTENDED) >> 8
+
+
+def _name(plan: dict[str, Any], bus: int, can_id: int) -> str:
+    return f"{plan['buses'][bus]}.0x{can_id & ~EXTENDED:X}{'x' if can_id & EXTENDED else ''}"

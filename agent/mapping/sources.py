@@ -1,6 +1,7 @@
 """From names in a mapping to places on a bus: buses, messages, signals, the sources they are kept in, the rows that read them."""
 
 import difflib
+import itertools
 import math
 import re
 from collections.abc import Iterable
@@ -8,22 +9,24 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from agent.core.j1939 import ANY_PRIORITY, FIRST_TO_ALL, LAST_SOURCE, LONGEST, PGN_MASK, PGN_TO_ONE_MASK
 from agent.core.signals import COUNT, FLOAT_COUNT, FLOAT_OPERAND, OPERAND
 from agent.mapping.dbcfile import EXTENDED, Dbc
 
 if TYPE_CHECKING:
     from cantools.database.can import Message, Signal
 
-__all__ = ["UNREAD", "Frame", "Place", "Sources", "nearest"]
+__all__ = ["ONLY_29_BIT", "UNREAD", "Frame", "Place", "Sources", "nearest"]
 
 Row = list[Any]
 
 MIN_TIMEOUT_MS, MAX_TIMEOUT_MS = 1000, 30000
 CYCLES_TO_TIMEOUT = 10
 UNKNOWN_CYCLE_TIMEOUT_MS = 5000
+ONLY_29_BIT = "is an 11-bit message; only 29-bit identifiers carry a J1939 source address"
 UNREAD = "not all of its DBC files could be read"
-_J1939_PGN = 0x03FFFF00  # data page, PDU format, PDU specific: without priority and source address
-_J1939_PGN_TO_ONE = 0x03FF0000  # PDU format below 240: the specific byte is the destination
+LONGEST_FRAME = 64  # bytes, CAN FD
+_NOBODY = 0xFE  # source address in a DBC whose messages come from whoever sends them
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -49,11 +52,23 @@ class Frame:
     alive_counter: str | None = None
     checksum: Row | None = None
     j1939: bool | None = None
+    source: int | None = None  # J1939 address of the only sender that counts
     slots: dict[tuple[Any, ...], int] = field(default_factory=dict)  # chain of multiplexers -> source
 
     @property
     def can_id(self) -> int:
         return self.message.frame_id | (EXTENDED if self.message.is_extended_frame else 0)
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Identifier and mask of its frames on the bus; mask -1: all of the identifier counts."""
+        can_id = self.can_id
+        pgn = PGN_MASK if can_id >> 16 & 0xFF >= FIRST_TO_ALL else PGN_TO_ONE_MASK
+        if self.source is not None:
+            return can_id & ~0xFF | self.source, pgn | 0xFF
+        if self.j1939 is None and self.dbc.is_j1939(self.message):
+            return can_id, pgn if can_id & 0xFF == _NOBODY else ANY_PRIORITY
+        return can_id, pgn if self.j1939 else -1
 
     def signal(self, name: str) -> "Signal":
         """LookupError with a suggestion when the message has no such signal."""
@@ -110,7 +125,7 @@ class Sources:
         self._buses = list(buses)
         self._broken = broken  # buses with a file that could not be read: what they lack is not the mapping's fault
         self._dbcs = buses
-        self._frames: dict[tuple[int, int], Frame] = {}
+        self._frames: dict[tuple[int, int, int | None], Frame] = {}
         self._rows: list[Row] = []  # per source: length, timeout, little, big, careful little, careful big
         self._operands: dict[tuple[Any, ...], int] = {}
 
@@ -119,11 +134,15 @@ class Sources:
         return len(self._operands)
 
     def frame(self, bus: str, name: str) -> Frame:
-        """Find a message by name or 0x identifier (29-bit: trailing x); LookupError with the reason."""
+        """Find a message by name or 0x identifier (29-bit: trailing x); LookupError with the reason.
+
+        NAME@SOURCE is the same message from one J1939 source address, apart from the other addresses.
+        """
         if bus not in self._dbcs:
             raise LookupError(f"no bus {bus}{nearest(bus, self._dbcs)}")
         if bus in self._broken:
             raise LookupError(f"bus {bus}: {UNREAD}")
+        name, source = _sender(name)
         candidates = [(dbc, message) for dbc in self._dbcs[bus] for message in dbc.messages]
         if match := re.fullmatch(r"0[xX]([0-9A-Fa-f]+)(x?)", name):
             wanted = (int(match[1], 16), bool(match[2]))
@@ -135,12 +154,19 @@ class Sources:
             found = [pair for pair in candidates if pair[1].name == name]
             if not found:
                 raise LookupError(f"bus {bus} has no message {name}{nearest(name, [m.name for _, m in candidates])}")
-            if len(found) > 1:
-                ids = ", ".join(_id_text(message) for _, message in found)
-                raise LookupError(f"bus {bus} has several messages {name}: use the identifier ({ids})")
         dbc, message = found[0]
-        key = (self._buses.index(bus), message.frame_id | (EXTENDED if message.is_extended_frame else 0))
-        frame = self._frames.setdefault(key, Frame(key[0], dbc, message, f"{bus}.{message.name}"))
+        if ids := {_id_text(other): None for _, other in found if _id_text(other) != _id_text(message)}:
+            raise LookupError(
+                f"bus {bus} has several messages {name}: use the identifier ({_id_text(message)}, {', '.join(ids)})"
+            )
+        if any(_layout(other) != _layout(message) for _, other in found):
+            names = " and ".join(sorted({f"{other.name} {_id_text(other)}" for _, other in found}))
+            raise LookupError(f"bus {bus}: its DBC files disagree about {names}; leave one of the files out")
+        if source is not None and not message.is_extended_frame:
+            raise LookupError(f"{bus}.{message.name}@0x{source:02X}: {ONLY_29_BIT}")
+        key = (self._buses.index(bus), message.frame_id | (EXTENDED if message.is_extended_frame else 0), source)
+        label = f"{bus}.{message.name}" + ("" if source is None else f"@0x{source:02X}")
+        frame = self._frames.setdefault(key, Frame(key[0], dbc, message, label, source=source))
         if frame.message is not message:
             raise LookupError(f"bus {bus}: {frame.message.name} and {message.name} have the same {_id_text(message)}")
         return frame
@@ -166,6 +192,10 @@ class Sources:
                 raise LookupError(
                     f"{place.label} is on page {ids[0]}, which {multiplexer.length} bits of {name} cannot name"
                 )
+        longest = LONGEST_FRAME if frame.identity[1] == -1 else LONGEST
+        if frame.message.length > longest:
+            hint = "" if longest == LONGEST else " (j1939 = true takes it as a message of several packets)"
+            raise LookupError(f"{frame.label} has {frame.message.length} bytes, at most {longest} can come{hint}")
         if max(place.bits()) >= 8 * frame.message.length:
             raise LookupError(f"{place.label} does not fit in its message of {frame.message.length} bytes")
         return place
@@ -195,7 +225,8 @@ class Sources:
 
         `listed`: only the raw values of `special` are known.
         """
-        key = (place.frame.bus, place.frame.can_id, place.signal.name, scale, repr(special), listed)
+        frame = place.frame
+        key = (frame.bus, frame.can_id, frame.source, place.signal.name, scale, repr(special), listed)
         if key not in self._operands:
             index = self._operands[key] = len(self._operands)
             factor, offset = scale
@@ -231,16 +262,23 @@ class Sources:
             self._rows.append([frame.message.length, _timeout_ms(frame, key), [], [], [], []])
         return frame.slots[key]
 
+    def overlaps(self) -> list[str]:
+        """Pairs of mapped messages that would take the same frames, where each frame can only go to one."""
+        used = [frame for frame in self._frames.values() if frame.slots]
+        return [
+            f"{one.label} and {other.label} would take the same frames; name the source of each "
+            f"(source = 0x00, or {other.label.partition('@')[0]}@0x00.SIGNAL)"
+            for one, other in itertools.combinations(used, 2)
+            if one.bus == other.bus and _meet(one.identity, other.identity)
+        ]
+
     def plan(self) -> dict[str, list[Row]]:
         """`messages` and `sources` of the plan, as `agent/core/frames.py` and `agent/core/signals.py` describe them."""
         messages = []
         for frame in self._frames.values():
             if not frame.slots:
                 continue
-            can_id = frame.can_id
-            mask = -1
-            if frame.dbc.is_j1939(frame.message) if frame.j1939 is None else frame.j1939:
-                mask = EXTENDED | (_J1939_PGN if can_id >> 16 & 0xFF >= 240 else _J1939_PGN_TO_ONE)
+            can_id, mask = frame.identity
             alive = None
             if frame.alive_counter:
                 alive = _masked(_bits(frame.signal(frame.alive_counter)))
@@ -248,6 +286,37 @@ class Sources:
             slot = frame.slots.get((), -1)
             messages.append([frame.bus, can_id, mask, frame.message.length, slot, selectors, alive, frame.checksum])
         return {"messages": messages, "sources": self._rows}
+
+
+def _sender(name: str) -> tuple[str, int | None]:
+    """EEC1@0x31 -> EEC1, 0x31."""
+    message, at, text = name.partition("@")
+    if not at:
+        return name, None
+    if not re.fullmatch(r"0[xX][0-9A-Fa-f]+|0|[1-9][0-9]*", text) or int(text, 0) > LAST_SOURCE:
+        raise LookupError(f"{name}: behind @ stands a J1939 source address, 0x00..0x{LAST_SOURCE:X}")
+    return message, int(text, 0)
+
+
+def _meet(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Is there an identifier that both take?"""
+    return (one[0] ^ other[0]) & one[1] & other[1] == 0
+
+
+def _layout(message: "Message") -> tuple[Any, ...]:
+    """What makes two descriptions of a message the same one."""
+    keys = (
+        "name",
+        "start",
+        "length",
+        "byte_order",
+        "is_signed",
+        "scale",
+        "offset",
+        "multiplexer_signal",
+        "multiplexer_ids",
+    )
+    return message.name, message.length, *([getattr(signal, key) for key in keys] for signal in message.signals)
 
 
 def _id_text(message: "Message") -> str:

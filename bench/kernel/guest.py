@@ -6,6 +6,7 @@ import importlib.resources
 import os
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -59,7 +60,7 @@ class Control:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove(self.folder)
         os.close(self._lock)
 
     def _write_boot_settings(self) -> None:
@@ -107,9 +108,24 @@ def _clear_leavings() -> None:
             handle = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
             finally:
                 os.close(handle)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a run's folder, and first what is left of its guest if the keeper was killed: helpers of its kernel."""
+    argument = os.fsencode(uml_dir(folder))
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is somebody else's
+            if argument in (process / "cmdline").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def uml_dir(folder: Path) -> str:
+    """The argument of User Mode Linux that tells whose it is."""
+    return f"uml_dir={folder}/"
 
 
 class _Copy:

@@ -45,8 +45,10 @@ def _wrapper(job: Job) -> Sequence[str] | None:
     if not _has_can():
         return None
     ready = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', str(job.folder)]
-    if job.controllers:  # none can be made; inside a guest that has them they are there
-        return ready if _there(f"can{number}" for number in range(job.controllers)) else None
+    buses = [f"vcan{number}" for number in range(job.buses)]
+    if job.controllers:  # they cannot be had in another namespace
+        buses += [f"can{number}" for number in range(job.controllers)]
+        return ready if _there(buses) else None
     script = shipped("host.sh").decode()
     here = ["/bin/sh", "-c", script, "host.sh", str(job.folder), str(job.buses), str(job.mtu)]
     unshare = shutil.which("unshare")
@@ -54,7 +56,7 @@ def _wrapper(job: Job) -> Sequence[str] | None:
         wrapper = [str(unshare), *flags, *here]
         if _works([*wrapper, "true"], job):
             return wrapper
-    return ready if _there(f"vcan{number}" for number in range(job.buses)) and _wide_enough(job) else None
+    return ready if _there(buses) and _wide_enough(job) else None
 
 
 def _has_can() -> bool:

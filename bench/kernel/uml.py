@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.kernel import xstate
 from bench.kernel.fetch import cache_folder, modules_of, once, unpack
-from bench.kernel.guest import Control, run_guest, shipped
+from bench.kernel.guest import Control, run_guest, shipped, uml_dir
 from bench.kernel.job import Job, SetUpError, tool
 
 MEMORY_MB = 1024
@@ -37,7 +37,7 @@ def run(job: Job) -> int:
         argv = [
             str(kernel / "linux"),
             f"mem={MEMORY_MB}M",
-            f"uml_dir={control.folder}/",
+            uml_dir(control.folder),
             "umid=guest",
             "rootfstype=hostfs",
             "rootflags=/",

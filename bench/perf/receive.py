@@ -20,6 +20,7 @@ from can.interfaces.virtual import VirtualBus
 
 from agent.canbus_feed import Feed
 from agent.canbus_pythoncan import POLL_S, PythonCanPath
+from agent.canbus_trouble import Trouble
 from agent.clock import Clock
 from agent.core.frames import LatestFrames
 from agent.errors import BusError
@@ -112,7 +113,7 @@ def _keep(frames: list[can.Message], plan: dict[str, Any]) -> float:
     """Microseconds a frame of one pass."""
     latest = LatestFrames(plan)
     settings = SimpleNamespace(name="pt", interface="virtual", channel="bench")
-    feed = Feed(settings, 0, latest, Clock())
+    feed = Feed(settings, 0, latest, Clock(), Trouble())
     path = PythonCanPath(feed)
 
     def receive(bus: can.BusABC) -> None:

@@ -46,16 +46,22 @@ def kernel(tmp_path_factory):
     return "host" if done.stdout.decode().strip() == platform.release() else "guest"
 
 
-def descendants(pid):
-    """Processes below this one, as they are now."""
-    parents = {}
+def parents():
+    """The parent of every process, as it is now."""
+    found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            parents[int(stat.parent.name)] = int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
+            found[int(stat.parent.name)] = int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
         except OSError:
             continue
+    return found
+
+
+def descendants(pid):
+    """Processes below this one."""
+    known = parents()
     found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
+    while more := {child for child, parent in known.items() if parent in found} - found:
         found |= more
     return found - {pid}
 
@@ -205,17 +211,33 @@ def test_a_signal_ends_all_of_it(tmp_path, number):
     assert list(scratch.iterdir()) == []
 
 
-def test_what_was_killed_together_with_its_keeper_is_cleared_by_the_next(tmp_path, kernel):
+@pytest.mark.parametrize("ours_too", [False, True], ids=["the keeper", "both"])
+def test_what_a_killed_keeper_leaves_is_cleared_away(tmp_path, kernel, ours_too):
+    """By ourselves, and if we were killed with it by the next run, which leaves alone what is young and may be in use."""
     if kernel == "host":
         pytest.skip("this kernel has vcan: no folder is made")
-    left, young = tmp_path / "tbox-kernel.left", tmp_path / "tbox-kernel.young"
-    for folder in (left, young):
-        (folder / "shared").mkdir(parents=True)
-    os.utime(left, (1, 1))
-    done = subprocess.run([sys.executable, "-m", "bench.cli", "vcan", "--", "true"], cwd=tmp_path, timeout=START_S,
-                          env={**environment(), "TMPDIR": str(tmp_path)})  # fmt: skip
-    assert done.returncode == 0
-    assert [path.name for path in tmp_path.glob("tbox-kernel.*")] == ["tbox-kernel.young"]
+    scratch = tmp_path / "scratch"
+    young = scratch / "tbox-kernel.young"
+    young.mkdir(parents=True)
+    start = {"cwd": tmp_path, "env": {**environment(), "TMPDIR": str(scratch)}}
+    run = subprocess.Popen(
+        [sys.executable, "-m", "bench.cli", "vcan", "--", "sh", "-c", "touch up; sleep 1000"], **start
+    )
+    wait_for((tmp_path / "up").exists)
+    below = descendants(run.pid)
+    (keeper,) = (child for child, parent in parents().items() if parent == run.pid)
+    if ours_too:
+        os.kill(keeper, signal.SIGSTOP)  # it would see our end and do its work
+        run.kill()
+        run.wait(5)
+    os.kill(keeper, signal.SIGKILL)
+    assert run.wait(5) == (-9 if ours_too else 125)
+    if ours_too:
+        (left,) = (folder for folder in scratch.iterdir() if folder != young)
+        os.utime(left, (1, 1))
+        subprocess.run([sys.executable, "-m", "bench.cli", "vcan", "--", "true"], check=True, timeout=START_S, **start)
+    wait_for(lambda: not alive(below), 5)
+    assert list(scratch.iterdir()) == [young]
 
 
 def test_a_guest_that_dies_says_why(tmp_path, kernel):

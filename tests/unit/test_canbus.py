@@ -82,7 +82,12 @@ def test_frames_are_kept_with_bus_number_and_bit_31_and_others_only_counted() ->
     assert kept.called == [(0x123, b"\1\2"), (0x18FEF107 | EXT, b""), (0x1FF, bytes(8))]
     assert {row[0] for row in kept.rows} == {1}
     assert all(before <= row[3] <= clock.stamp() for row in kept.rows)
-    assert (bus.frames, bus.feed.remote_frames, bus.feed.trouble.error_frames, bus.reopened) == (3, 1, 1, 0)
+    assert (bus.frames, bus.feed.remote_frames, bus.guard.trouble.error_frames, bus.guard.trouble.reopened) == (
+        3,
+        1,
+        1,
+        0,
+    )
 
 
 @pytest.mark.network
@@ -119,7 +124,7 @@ def test_plain_messages_are_put_where_they_are_decoded_from_with_their_stamp() -
     bus, kept = asyncio.run(receive_three(Settings(), plain + other, clock))
     assert [bytes(data) for data in kept.frames] == [b"\2\3", bytes(8)]
     assert before <= kept.stamps[0] <= kept.stamps[1] <= kept.rows[0][3]
-    assert (bus.frames, kept.kept, kept.short) == (6, 3, 1)
+    assert (bus.frames, kept.kept, kept.by_bus[1].short) == (6, 3, 1)
     assert kept.called == [(0x100, b"\4"), (0x200 | EXT, b"\5"), (0x123, b"\6")]
 
 
@@ -170,7 +175,7 @@ def test_a_bus_that_fails_is_opened_again_and_goes_on(
     with caplog.at_level(logging.INFO, "agent.canbus"):
         bus, kept = asyncio.run(fail_twice())
     assert kept.called == [(0x123, b"\1\2")]
-    assert bus.reopened == 2
+    assert bus.guard.trouble.reopened == 2
     assert "closed bus" in caplog.text
 
 

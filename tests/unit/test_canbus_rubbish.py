@@ -46,7 +46,7 @@ def test_a_strangers_datagram_is_counted_and_the_bus_stays_open(datagram: bytes)
 
     bus, kept = asyncio.run(run())
     assert kept.called == [(0x123, b"\1\2")]
-    assert (bus.feed.unreadable, bus.frames, bus.reopened, bus.problem) == (1, 1, 0, None)
+    assert (bus.feed.unreadable, bus.frames, bus.guard.trouble.reopened, bus.problem) == (1, 1, 0, None)
 
 
 def test_an_adapter_that_gives_nothing_but_rubbish_is_opened_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -57,7 +57,7 @@ def test_an_adapter_that_gives_nothing_but_rubbish_is_opened_again(caplog: pytes
         running = asyncio.create_task(bus.run())
         async with asyncio.timeout(PATIENCE_S):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-                while bus.reopened == 0:
+                while bus.guard.trouble.reopened == 0:
                     stranger.sendto(b"rubbish", ("239.74.163.79", 43179))
                     await asyncio.sleep(0)
         running.cancel()

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 import can
 import pytest
@@ -65,3 +66,11 @@ def test_in_listen_only_mode_nothing_leaves(controllers):
         assert listener.recv(PATIENCE_S).arbitration_id == 0x8, "it hears the bus"
         assert other.recv(0.5) is None, "and the bus does not hear it"
         assert link("can0")["stats64"]["tx"]["packets"] == before
+
+
+def test_the_command_runs_inside_its_own_guest(can_kernel):
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cli", "vcan", "--qemu", "--", "ls", "/sys/class/net/can1/mtu"],
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout) == (0, b"/sys/class/net/can1/mtu\n"), done
