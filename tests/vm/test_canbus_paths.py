@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import subprocess
 import time
 from random import Random
 
@@ -45,6 +46,10 @@ class Sender:
                 can_id, size = struct.unpack_from("=IB", message)
                 found.append((can_id, message[8 : 8 + size]))
         return found
+
+
+def ip(*arguments):
+    subprocess.run(["ip", *arguments], check=True)
 
 
 @pytest.fixture
@@ -211,8 +216,6 @@ def test_every_sample_has_the_newest_value_while_others_send(vcan_bus, sender, f
 @pytest.fixture
 def full_load(tmp_path):
     """play(channel, seconds): canplayer sends 4,000 frames/s of 150 identifiers, each with a number that counts up."""
-    import subprocess
-
     players = []
 
     def play(channel, seconds, rate=4000):
@@ -231,6 +234,40 @@ def full_load(tmp_path):
         player.wait()
 
 
+@pytest.mark.parametrize("bcm", [True, False], ids=["manager", "thread"])
+def test_three_full_buses_lose_nothing(bcm, vcan_bus, full_load):
+    """60 of 150 identifiers are wanted: at the end each has its last frame."""
+    names = [vcan_bus, f"{vcan_bus}x", f"{vcan_bus}y"]
+    for name in names[1:]:
+        ip("link", "add", name, "type", "vcan")
+        ip("link", "set", name, "up")
+
+    async def run():
+        async with contextlib.AsyncExitStack() as stack:
+            buses = [(await stack.enter_async_context(listening(PLAIN, name, paths=(bcm,))))[0] for name in names]
+            players = [full_load(name, seconds=4) for name in names]
+            begun, used = time.monotonic(), time.process_time()
+            while any(player.poll() is None for player in players):
+                await asyncio.sleep(1)
+                for bus in buses:
+                    bus.refresh()
+            share = (time.process_time() - used) / (time.monotonic() - begun)
+            print(
+                f"\nthree full buses, {'Broadcast Manager' if bcm else 'thread'}: {share:.1%} of a core (10 ms ticks)"
+            )
+            for bus in buses:
+                bus.refresh()
+                last = [struct.unpack_from("<I", data)[0] for data in bus.latest.frames]
+                assert last == [15_900 + number for number in range(60)]
+                assert bus.bus.counts()["drops"] == 0
+
+    try:
+        asyncio.run(run())
+    finally:
+        for name in names[1:]:
+            ip("link", "del", name)
+
+
 def one_message(selectors=(), alive=None, checksum=None, sources=1, timeout_ms=300):
     slot = -1 if selectors else 0
     rows = [[0, 0x123, -1, 8, slot, list(selectors), alive, checksum]]
@@ -245,6 +282,26 @@ async def sent_for(ms, sender, frames):
         for data in frames():
             sender.send(0x123, data)
         await asyncio.sleep(0.01)
+
+
+def test_a_message_that_stops_is_counted_and_named_once(vcan_bus, sender, caplog):
+    async def run():
+        async with listening(PLAIN, vcan_bus, paths=(True,)) as (manager,):
+            trouble = manager.bus.guard.trouble
+            for _ in range(2):
+                sender.send(0x100, b"\1")
+                sender.send(0x101, b"\1")
+                end = CLOCK.stamp() + 2500 * MS
+                while CLOCK.stamp() < end:
+                    manager.refresh()
+                    await asyncio.sleep(0.1)
+                    sender.send(0x101, b"\1")
+            assert trouble.timeouts == 2
+
+    asyncio.run(run())
+    assert [record.message for record in caplog.records if "any more" in record.message] == [
+        "messages do not come any more bus=pt: 0x100"
+    ]
 
 
 def test_a_counter_that_stands_still_makes_its_message_stale_and_one_that_runs_keeps_it(vcan_bus, sender):
