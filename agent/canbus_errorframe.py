@@ -101,7 +101,7 @@ def _detail(bit: int, data: bytes) -> str:
     if bit == CONTROLLER:
         return f"{{{_names(CONTROLLER_WORDS, data[1])}}}"
     if bit == PROTOCOL:
-        place = PLACES.get(data[3], "unspecified") if data[3] else ""
+        place = PLACES.get(data[3], "unspecified" if 0 < data[3] < 0x20 else "")  # five bits long
         return f"{{{{{_names(PROTOCOL_WORDS, data[2])}}}{{{place}}}}}"
     return ""
 

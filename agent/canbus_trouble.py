@@ -92,6 +92,7 @@ class Trouble:
         self._heard = self._wanted = False  # since the bus was opened
         self._opened_ms = 0
         self._heard_ms = 0  # when a frame was on the bus, wanted or not
+        self._looked_ms = 0
         self._off_looked = False
         self._looks: deque[tuple[int, int]] = deque(maxlen=WINDOW + 1)  # when, error frames until then
         self._errors_before = 0
@@ -138,7 +139,7 @@ class Trouble:
         self._told = self.tx_errors = self.rx_errors = self._link = None
         self._heard = self._wanted = False
         self._looks.clear()
-        self._now = self._heard_ms = self._opened_ms = now_ms
+        self._now = self._heard_ms = self._looked_ms = self._opened_ms = now_ms
         return away_ms
 
     def closed(self, now_ms: int, reason: str) -> None:
@@ -152,7 +153,7 @@ class Trouble:
         self._now = now_ms
 
     def look(self, now_ms: int, frames: int, link: Link | None = None) -> bool:
-        """Take notice of the frames received so far, and of the interface; is the controller bus-off, since the last look?
+        """Take notice of the frames received so far, and of the interface; True while the controller is bus-off.
 
         `frames` may be those of a receive path that is given less than there is: the interface's own count is used too.
         """
@@ -169,6 +170,7 @@ class Trouble:
         self._link = link
         if heard:
             self._end_silence(now_ms)
+        self._looked_ms = now_ms
         self._heard |= heard
         self._wanted |= wanted
         self._looks.append((now_ms, self.error_frames))
@@ -273,15 +275,13 @@ class Trouble:
         return self._off_looked
 
     def _silence(self) -> int:
-        quiet_ms = (
-            self._now - self._heard_ms if self._open and self._looks else 0
-        )  # a bus nobody looks at is not silent
+        """How long nothing was heard, up to the last look: what came since is not known."""
+        quiet_ms = self._looked_ms - self._heard_ms if self._open else 0
         return quiet_ms if quiet_ms >= QUIET_MS else 0
 
     def _end_silence(self, now_ms: int) -> None:
-        self._now = now_ms
         self._silent_ms += self._silence()
-        self._heard_ms = now_ms
+        self._heard_ms = self._looked_ms = now_ms
 
     def _errors_s(self) -> float:
         if len(self._looks) < 2 or self._looks[-1][0] == self._looks[0][0]:

@@ -1,31 +1,36 @@
-"""Recorded CAN traffic as a stream of frames: candump ``.log``, ASC, and SavvyCAN's GVRET CSV, also gzipped.
+"""Recorded CAN traffic as a stream of frames: candump ``.log``, ASC, SavvyCAN's GVRET CSV, CRTD, PEAK's TRC, BLF, MF4.
 
-The format is told from the contents. A recording of a live bus is expected to be imperfect: damaged lines are counted
-and the first few named in the log, a cut last line is normal, a clock that cannot be right is named in `clock_notes`.
+The format is told from the contents; each may be gzipped. A recording of a live bus is expected to be imperfect: damaged
+places are counted and the first few named in the log, a cut end is normal, a clock that cannot be right is named in
+`clock_notes`.
 """
 
 import gzip
-import io
 import re
 import zlib
 from collections.abc import Collection, Container, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import BinaryIO, cast
 
-from agent.canlog_formats import S_TO_US, SHOWN_BAD_LINES, Asc, Candump, Frame, Gvret, LogCounts, Parser
+from agent.canlog_asc import Asc
+from agent.canlog_blf import Blf
+from agent.canlog_formats import Candump, Crtd, Gvret
+from agent.canlog_mf4 import Mf4
+from agent.canlog_parser import BLOCK, S_TO_US, SHOWN_BAD_LINES, Frame, LogCounts, Parser
+from agent.canlog_trc import Trc
 from agent.errors import ConfigError
 
 ABSOLUTE_US = 10**9 * S_TO_US  # 2001; a recorder's own uptime stays below it for 31 years
-BLOCK = 1 << 16  # characters parsed at a time
-READ_HERE = "read here: candump -L or -l, ASC, SavvyCAN GVRET CSV"
+READ_HERE = "read here: candump -L or -l, ASC, SavvyCAN GVRET CSV, CRTD, PEAK TRC, BLF, MF4"
 GZIP_MAGIC = b"\x1f\x8b"
-FORMATS: list[type[Parser]] = [Candump, Gvret, Asc]
+FORMATS: list[type[Parser]] = [Blf, Mf4, Candump, Gvret, Asc, Crtd, Trc]
 NOT_READ = [
-    (re.compile(r"LOGG"), "a BLF recording"),
-    (re.compile(r"MDF |UnFinMF"), "an MF4 recording"),
-    (re.compile(r";\$FILEVERSION|;.*Start time", re.IGNORECASE), "a PEAK TRC recording"),
-    (re.compile(r"\s*(\(\S+\)\s+)?\w+\s+[0-9A-F]{3,8}\s+\[\d+\]"), "candump's screen output (record it with -L or -l)"),
+    (re.compile(rb"MDF "), "an MDF recording older than version 4"),
+    (
+        re.compile(rb"\s*(\(\S+\)\s+)?\w+\s+[0-9A-F]{3,8}\s+\[\d+\]"),
+        "candump's screen output (record it with -L or -l)",
+    ),
 ]
 
 
@@ -53,24 +58,24 @@ class LogReader(LogCounts):
             raise ConfigError(self.path, [f"frame_ms {frame_ms} is below 1"])
         self._frame_us = None if frame_ms is None else frame_ms * 1000
         self._wanted = wanted
-        self._file: io.BufferedReader | None = None
-        with self._open() as file:
-            head = self._block(file)
-        self._parser = self._recognise(head)
+        self._file: BinaryIO | None = None
+        self._running: Parser | None = None
+        self._parser = self._recognise()
         self.format = self._parser.name
         trial = LogCounts()
-        trial.bad_lines = SHOWN_BAD_LINES  # they are named when the lines are read in earnest
-        self._parser(self.path, trial, ()).frames_of(head)
+        trial.bad_lines = SHOWN_BAD_LINES  # they are named when the recording is read in earnest
+        with self._open() as file, closing(self._parser(self.path, trial, ()).blocks(file)) as blocks:
+            next(blocks, None)
+        self.truncated = False
         first_us = trial.first_us or 0
         self.absolute = first_us >= ABSOLUTE_US
         self._base_us = first_us if self.absolute else 0
 
     def __iter__(self) -> Iterator[Frame]:
         LogCounts.__init__(self)
-        parser = self._parser(self.path, self, self._wanted if self._frame_us is None else None)
-        with self._open() as file:
-            while lines := self._block(file):
-                frames = parser.frames_of(lines)
+        parser = self._running = self._parser(self.path, self, self._wanted if self._frame_us is None else None)
+        with self._open() as file, closing(parser.blocks(file)) as blocks:
+            for frames in blocks:
                 yield from frames if self._frame_us is None else self._restamped(frames, self._frame_us)
 
     @property
@@ -88,36 +93,31 @@ class LogReader(LogCounts):
         """How much of the file the running iteration has taken, 0 to 1."""
         if self._file is None or self._file.closed:
             return 1.0
+        if self._running is not None and self._running.share is not None:
+            return self._running.share
         return self._file.tell() / max(1, Path(self.path).stat().st_size)
 
     @contextmanager
-    def _open(self) -> Iterator[TextIO]:
+    def _open(self) -> Iterator[BinaryIO]:
+        """The contents, unpacked where they are packed; reading them ends quietly where a compressed file was cut."""
         try:
-            self._file = Path(self.path).open("rb")  # noqa: SIM115 - closed below
-        except OSError as error:
-            raise ConfigError(self.path, [f"cannot be read: {error.strerror}"]) from error
-        with self._file as raw:
-            zipped = raw.peek(2)[:2] == GZIP_MAGIC
-            stream = gzip.GzipFile(fileobj=raw) if zipped else raw
-            # latin-1: every byte is a character, so that noise in a damaged file is a damaged line and nothing else
-            with io.TextIOWrapper(cast("BinaryIO", stream), encoding="latin-1") as file:
-                yield file
-
-    def _block(self, file: TextIO) -> list[str]:
-        """About 64 KiB of whole lines."""
-        try:
-            return file.readlines(BLOCK)
+            with Path(self.path).open("rb") as self._file:
+                zipped = self._file.peek(2)[:2] == GZIP_MAGIC
+                yield cast("BinaryIO", gzip.GzipFile(fileobj=self._file)) if zipped else self._file
         except (EOFError, zlib.error, gzip.BadGzipFile):
             self.truncated = True  # a compressed recording that was not closed
-            return []
         except OSError as error:
             raise ConfigError(self.path, [f"cannot be read: {error.strerror}"]) from error
 
-    def _recognise(self, head: list[str]) -> type[Parser]:
+    def _recognise(self) -> type[Parser]:
+        head = b""
+        with self._open() as file, suppress(EOFError, zlib.error, gzip.BadGzipFile):
+            while len(head) < BLOCK and (more := file.read(4096)):
+                head += more
         for parser in FORMATS:
-            if any(parser.LINE.match(line) for line in head):
+            if parser.recognises(head):
                 return parser
-        first = next((line for line in head if line.strip()), "")
+        first = next((line for line in head.splitlines() if line.strip()), b"")
         if not first:
             raise ConfigError(self.path, ["holds no line"])
         found = next((name for pattern, name in NOT_READ if pattern.match(first)), "not a recording of a known format")

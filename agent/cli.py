@@ -24,6 +24,7 @@ COMMANDS = (
     "check",
     "run",
     "replay",
+    "suggest",
     "decode",
     "encode",
     "explain",

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def progress_of(name: str, share: Callable[[], float]) -> Iterator[Callable[[], None]]:
-    """Yield a function to call now and then; it shows `share()`, 0 to 1. Nothing is shown, or imported, off a terminal."""
-    if not sys.stderr.isatty() or sys.stdout.isatty():
+def progress_of(name: str, share: Callable[[], float], *, silent: bool = False) -> Iterator[Callable[[], None]]:
+    """Yield a function to call now and then; it shows `share()`, 0 to 1. Nothing is shown, or imported, off a terminal.
+
+    Nor where stdout is the same terminal, unless the work is `silent` there.
+    """
+    if not sys.stderr.isatty() or (sys.stdout.isatty() and not silent):
         yield lambda: None
         return
     from rich.console import Console

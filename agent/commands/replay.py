@@ -19,7 +19,9 @@ DEFAULT_START = "2020-01-01T00:00:00+08:00"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("logs", nargs="+", metavar="LOG", help="candump .log, ASC or SavvyCAN GVRET CSV")
+    parser.add_argument(
+        "logs", nargs="+", metavar="LOG", help="candump .log, ASC, BLF, TRC, MF4, CRTD or SavvyCAN GVRET CSV"
+    )
     parser.add_argument("-c", "--config", required=True, metavar="FILE", help="configuration (TOML)")
     parser.add_argument("--json", action="store_true", help="packets as JSON, one a line, instead of hex")
     parser.add_argument(

@@ -43,6 +43,11 @@ _DIGIT_NAME = re.compile(
 )
 
 
+# cantools reports most faults of a file by its own error, some by whatever Python raised on the way.
+_RAISED = (cantools.database.errors.Error, ValueError, KeyError, TypeError, AttributeError, IndexError)
+_MAX_SEARCHED = 100_000  # characters; a place is looked for by loading a dozen beginnings, each as slow as the file
+
+
 class Dbc:
     """A loaded file: `messages` of cantools, `repairs` (what lenient loading changed, with lines)."""
 
@@ -108,38 +113,122 @@ def load_dbc(path: str, data: bytes, lenient: bool) -> Dbc:
         text, repairs = _repaired(text)
     try:
         database = cantools.database.load_string(text, "dbc", strict=not lenient)
-    except (cantools.database.errors.Error, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        # cantools reports most faults of a file by its own error, some by whatever Python raised on the way.
-        raise ConfigError(path, [_reason(error, text) + ("" if lenient else _hint(path, data))]) from error
+    except _RAISED as error:
+        reason = _reason(error, text, lambda part: _error_of(part, lenient))
+        raise ConfigError(path, [reason + ("" if lenient else _hint(path, data))]) from error
     return Dbc(cast("Database", database), text, repairs)
 
 
 def _hint(path: str, data: bytes) -> str:
     """What to do about a file that strict loading refuses, where there is something."""
     try:
-        load_dbc(path, data, lenient=True)
+        repairs = load_dbc(path, data, lenient=True).repairs
     except ConfigError:
         return ""
-    return " (lenient = true for this bus lets it pass)"
+    return f" (lenient = true for this bus lets it pass{': ' if repairs else ''}{'; '.join(repairs)})"
 
 
-def _reason(error: Exception, text: str) -> str:
-    """The loader's message in one line, with the line number of the file where one can be found."""
+def _error_of(text: str, lenient: bool) -> str:
+    """What the loader says of a text, "" when nothing."""
+    try:
+        cantools.database.load_string(text, "dbc", strict=not lenient)
+    except _RAISED as error:
+        return repr(error)
+    return ""
+
+
+def _reason(error: Exception, text: str, error_of: Callable[[str], str]) -> str:
+    """What is wrong in one line, with the line of the file where one can be found; `error_of` a beginning of it."""
     message = re.sub(r'^DBC: "(.*)"$', r"\1", str(error), flags=re.DOTALL).strip()
     message = " ".join(message.split()) or type(error).__name__
-    if match := re.search(r"Invalid syntax at line (\d+), column (\d+): (.*)", message):
-        return f"line {match[1]}: invalid syntax at column {match[2]}: {match[3][:80].rstrip()}"
-    patterns = []
-    if match := re.search(r"(VAL_|SIG_VALTYPE_) (\d+) (\w+)", message):
-        patterns.append(rf"^[ \t]*{match[1]}\s+{match[2]}\s+{match[3]}\b")
-    if match := re.search(r"signals? (\w+) .*in message (\w+)", message):
-        patterns.append(rf"^[ \t]*BO_\s+\d+\s+{match[2]}\b(?:(?!^[ \t]*BO_).)*?^[ \t]*SG_\s+{match[1]}\b")
-    if match := re.search(r"in message (\w+)", message):
-        patterns.append(rf"^[ \t]*BO_\s+\d+\s+{match[1]}\b")
-    for pattern in patterns:
-        if place := re.search(pattern, text, re.MULTILINE | re.DOTALL):
-            return f"line {_line(text, place.end())}: {message}"
-    return message
+    line = 0
+    for pattern, explain in _FAULTS:
+        if found := re.search(pattern, message):
+            line, message = explain(found, text)
+            break
+    else:
+        if found := re.search(r"in message (\w+)", message):
+            line = _line_of(rf"^[ \t]*BO_\s+\d+\s+{found[1]}\b", text)
+    line = line or _searched(repr(error), text, error_of)
+    return f"line {line}: {message}" if line else message
+
+
+def _searched(error: str, text: str, error_of: Callable[[str], str]) -> int:
+    """The line with which a beginning of the file gets the error of the whole; 0 for a file that is too long for this."""
+    if len(text) > _MAX_SEARCHED:
+        return 0
+    lines = text.split("\n")
+    good, bad = 0, len(lines)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        if error_of("\n".join(lines[:middle])) == error:
+            bad = middle
+        else:
+            good = middle
+    return bad
+
+
+def _syntax(found: re.Match[str], text: str) -> tuple[int, str]:
+    """A line that is no statement; two kinds of real files are told by name."""
+    line = int(found[1])
+    written = text.split("\n")[line - 1].strip()
+    shown = f"{written[:60]}..." if len(written) > 60 else written
+    why = f"invalid syntax at column {found[2]}"
+    if _DIGIT_NAME.match(written):
+        why = "the name of a signal cannot begin with a digit"
+    elif re.match(r"CM_\s+\d", written):
+        why = "CM_ names neither BO_ nor SG_"
+    return line, f"{why}: {shown}"
+
+
+def _undefined(found: re.Match[str], text: str) -> tuple[int, str]:
+    """An attribute, as a rule: a table of the loader's that lacks what the file names."""
+    name = found[1]
+    return _line_of(rf'^[ \t]*BA_\w*\s+"{re.escape(name)}"', text), f"{name} is used and nowhere defined"
+
+
+def _unused(found: re.Match[str], text: str) -> tuple[int, str]:
+    keyword, number, signal = found.groups()
+    there = _line_of(rf"^[ \t]*BO_\s+{number}\b", text)
+    what = f"message {number} has no signal {signal}" if there else f"there is no message {number}"
+    return _line_of(rf"^[ \t]*{keyword}\s+{number}\s+{signal}\b", text), f"{keyword} {number} {signal}: {what}"
+
+
+def _overlap(found: re.Match[str], text: str) -> tuple[int, str]:
+    first, second, message = found.groups()
+    line, other = _signal_line(message, first, text), _signal_line(message, second, text)
+    return line, f"signal {first} overlaps {second}{f' of line {other}' if other else ''} in message {message}"
+
+
+def _does_not_fit(found: re.Match[str], text: str) -> tuple[int, str]:
+    return _signal_line(found[2], found[1], text), f"signal {found[1]} does not fit in message {found[2]}"
+
+
+def _too_long_id(found: re.Match[str], text: str) -> tuple[int, str]:
+    number, message = int(found[1], 16), found[2]
+    said = f"message {message}: identifier 0x{number:X} has more than 11 bits and no bit 31, which marks 29-bit ones"
+    return _line_of(rf"^[ \t]*BO_\s+{number}\b", text), said
+
+
+# What the loader says, and who makes (line or 0, reason) of it.
+_FAULTS: list[tuple[str, Callable[[re.Match[str], str], tuple[int, str]]]] = [
+    (r"Invalid syntax at line (\d+), column (\d+)", _syntax),
+    (r"^'([^']*)'$", _undefined),
+    (r"(VAL_|SIG_VALTYPE_) (\d+) (\w+)", _unused),
+    (r"signals (\w+) and (\w+) are overlapping in message (\w+)", _overlap),
+    (r"signal (\w+) does not fit in message (\w+)", _does_not_fit),
+    (r"Standard frame id (0x[0-9a-f]+) is more than 11 bits in message (\w+)", _too_long_id),
+]
+
+
+def _signal_line(message: str, signal: str, text: str) -> int:
+    return _line_of(rf"^[ \t]*BO_\s+\d+\s+{message}\b(?:(?!^[ \t]*BO_).)*?^[ \t]*SG_\s+{signal}\b", text)
+
+
+def _line_of(pattern: str, text: str) -> int:
+    """The line in which a pattern ends; 0 where it is not found."""
+    place = re.search(pattern, text, re.MULTILINE | re.DOTALL)
+    return _line(text, place.end()) if place else 0
 
 
 def _line(text: str, position: int) -> int:

@@ -90,10 +90,8 @@ def _unit_size(edition: Edition, plan: dict[str, Any]) -> int:
 
 
 def _told_once(faults: list[str]) -> list[str]:
-    """One line for all signals that could not be looked up because their DBC file is the fault."""
-    first, *others = [fault for fault in faults if fault.endswith(UNREAD)] or [""]
-    more = f" (nor could {len(others)} more be looked up)" if others else ""
-    return [fault + more if fault == first else fault for fault in faults if fault not in others]
+    """Without signals that could not be looked up because their DBC file is the fault: it is named."""
+    return [fault for fault in faults if not fault.endswith(UNREAD)]
 
 
 def _sections(document: dict[str, Any], edition: Edition, values: Values) -> dict[str, Any]:

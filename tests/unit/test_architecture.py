@@ -26,7 +26,9 @@ LAYERS = {
     **dict.fromkeys(("devices", "port", "shipped"), 2),
     **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "health", "packetjson"), 3),
     **dict.fromkeys(("interfaces", "modem", "parameters"), 3),
-    **dict.fromkeys(("attached", "collect", "coverage", "diagnosis", "explain", "replay", "uplink", "wireshark"), 4),
+    **dict.fromkeys(
+        ("attached", "collect", "coverage", "diagnosis", "explain", "replay", "suggest", "uplink", "wireshark"), 4
+    ),
     "commanded": 4,
     **dict.fromkeys(("effects", "monitoring"), 5),
     "side": 6,

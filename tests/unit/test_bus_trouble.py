@@ -148,6 +148,9 @@ def test_errors_without_frames_are_a_wrong_bitrate_and_nothing_at_all_is_silence
     assert trouble.problem(looked(trouble, QUIET_MS // 1000 - 1)) is None
     assert list(trouble.remarks(looked(trouble, 12))) == ["silent"]
     assert trouble.counts()["silent_s"] == 12
+    trouble.look(13_000, 1)
+    trouble.closed(14_000, "x")
+    assert trouble.counts(99_000)["silent_s"] == 12
 
 
 def test_a_controller_that_became_passive_and_never_heard_a_frame_has_the_wrong_bitrate() -> None:
@@ -160,6 +163,15 @@ def test_a_controller_that_became_passive_and_never_heard_a_frame_has_the_wrong_
     for second in range(32, 60):
         trouble.look(second * 1000, 5)
     assert list(trouble.remarks(59_000)) == ["silent"]
+
+
+def test_a_bus_that_is_looked_at_rarely_is_not_taken_for_silent() -> None:
+    """As on the bench, where a thousand seconds pass in one."""
+    trouble = opened()
+    for look in range(1, 5):
+        trouble.look(look * 1_000_000, look)
+        assert trouble.counts(look * 1_000_000 + 999_000)["silent_s"] == 0
+        assert trouble.problem(look * 1_000_000 + 999_000) is None
 
 
 def test_error_passive_is_said_with_its_rate() -> None:

@@ -281,9 +281,10 @@ def test_progress_goes_from_nothing_to_all(tbox_data: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        (b"LOGG\x90\x00\x00\x00", "a BLF recording"),
-        (b"MDF     4.10    ", "an MF4 recording"),
-        (b";$FILEVERSION=1.1\n", "a PEAK TRC recording"),
+        (b"MDF     3.30    ", "an MDF recording older than version 4"),
+        (b"MDF     4.10    ", "an MF4 recording that was cut before its first frame"),
+        (b";$FILEVERSION=1.9\n", "PEAK TRC version 1.9; read here: 1.0, 1.1, 1.2, 1.3, 2.x"),
+        (b";$FILEVERSION=2.0\n;$COLUMNS=N,O,I,L,D\n", "COLUMNS=N,O,I,L,D does not name T"),
         (b"  can0  123   [2]  01 02\n", "candump's screen output"),
         (b"166.000 0RTR 21A\n", "not a recording of a known format"),
         (b"\n\n", "holds no line"),
@@ -301,8 +302,3 @@ def test_other_files_are_refused_by_name(tmp_path: Path, content: bytes, named: 
 def test_a_missing_file_is_a_fault_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         read_log(tmp_path / "absent.log")
-
-
-def test_mf4_of_the_real_data_is_refused_with_what_is_read_here(tbox_data: Path) -> None:
-    with pytest.raises(ConfigError, match="read here: candump"):
-        read_log(tbox_data / "css/gnss_62s_3BA199E2.MF4")

@@ -216,9 +216,10 @@ def test_an_unreadable_dbc_names_file_and_line_and_spares_the_signals(tmp_path: 
     signals = '[vehicle]\nsoc = "b.BMS.Soc"\nspeed = "b.BMS.Mph"\nodometer = "b.BMS.Km"\n'
     with pytest.raises(ConfigError) as caught:
         load_mapping(write(tmp_path, messages, signals), "2016", cache=False)
-    assert len(caught.value.faults) == 2, caught.value.faults
+    assert len(caught.value.faults) == 1, (
+        caught.value.faults
+    )  # what could not be looked up for that is no further fault
     assert "dbc.b.files: test.dbc: line 6: invalid syntax at column" in caught.value.faults[0]
-    assert "not all of its DBC files could be read (nor could 2 more be looked up)" in caught.value.faults[1]
 
 
 def test_lenient_loading_repairs_known_slips_and_says_where(tmp_path: Path) -> None:
@@ -231,7 +232,7 @@ def test_lenient_loading_repairs_known_slips_and_says_where(tmp_path: Path) -> N
     assert any("CM_ that names neither" in warning for warning in warnings)
     assert any("VAL_ of a signal that does not exist" in warning for warning in warnings)
     path.write_text(path.read_text().replace("lenient = true", ""))
-    with pytest.raises(ConfigError, match=r"byte 0x92 is not UTF-8 \(lenient = true for this bus lets it pass\)"):
+    with pytest.raises(ConfigError, match=r"byte 0x92 is not UTF-8 \(lenient = true for this bus lets it pass: line"):
         load_mapping(path, "2016", cache=False)
 
 

@@ -1,5 +1,6 @@
 """The project's mappings on real recordings give what is known about those cars; other real DBC files can be mapped."""
 
+import importlib.util
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,8 @@ def test_every_mapping_of_the_project_compiles(tbox_data: Path, monkeypatch: pyt
     mappings = sorted((ROOT / "dbc").glob("*.toml"))
     assert len(mappings) >= 2
     for mapping in mappings:
+        if "package:opendbc" in mapping.read_text() and importlib.util.find_spec("opendbc") is None:
+            continue  # no release for this Python; test_shipped_mappings.py says so
         assert load_mapping(mapping, "2016", cache=False).plan["messages"], mapping.name
 
 
