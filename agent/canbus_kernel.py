@@ -71,20 +71,24 @@ class KernelSocket:
     def messages(self, since: int) -> list[tuple[bytes, int]]:
         """(message, stamp) of all that has come; `since` is a stamp: see above."""
         receive, size, room = self.socket.recvmsg, self._message_bytes, _ANCILLARY_BYTES
-        clock = self._feed.clock
+        clock, timespec = self._feed.clock, _TIMESPEC.unpack
         found: list[tuple[bytes, int]] = []
+        lost, newest = self._lost, since
         ahead = clock.ahead_ns()
-        lost = self._lost
         try:
             while True:
                 data, ancillary, _, _ = receive(size, room)
                 stamp = since
                 for _, kind, value in ancillary:
                     if kind == SO_TIMESTAMPNS:
-                        seconds, ns = _TIMESPEC.unpack(value)
+                        seconds, ns = timespec(value)
                         stamp = seconds * 1_000_000_000 + ns - ahead
                     elif kind == SO_RXQ_OVFL:
                         (lost,) = _COUNT.unpack(value)
+                if stamp < since:
+                    stamp = since
+                elif stamp > newest:
+                    newest = stamp
                 found.append((data, stamp))
         except BlockingIOError:
             pass
@@ -92,9 +96,7 @@ class KernelSocket:
             self._feed.lost((lost - self._lost) & 0xFFFFFFFF)
             self._lost = lost
         now = clock.stamp()
-        if found and not since <= min(each[1] for each in found) <= max(each[1] for each in found) <= now:
-            found = [(data, min(max(stamp, since), now)) for data, stamp in found]
-        return found
+        return found if newest <= now else [(data, min(stamp, now)) for data, stamp in found]
 
     def close(self) -> None:
         self.socket.close()

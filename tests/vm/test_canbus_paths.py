@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import subprocess
 import time
 from random import Random
 
@@ -45,6 +46,10 @@ class Sender:
                 can_id, size = struct.unpack_from("=IB", message)
                 found.append((can_id, message[8 : 8 + size]))
         return found
+
+
+def ip(*arguments):
+    subprocess.run(["ip", *arguments], check=True)
 
 
 @pytest.fixture
@@ -132,16 +137,17 @@ def compare_stamps(car, manager, thread):
             assert abs(manager[each] - thread[each]) < CLOSE
 
 
-PLAIN = {"buses": ["pt"], "messages": [], "sources": []}
-for number in range(60):
-    PLAIN["messages"].append([0, 0x100 + number, -1, 8, number, [], None, None])
-    PLAIN["sources"].append([8, 1000, [[0, 0xFFFF, 0, 0, 0xFFFF, 1, 0, 1, 4 * number]], [], [], []])
+def plain(timeout_ms=LONG_MS):
+    """60 messages that are kept as they come; a timeout that a slow machine does not reach, but where that is the point."""
+    rows = [[0, 0x100 + number, -1, 8, number, [], None, None] for number in range(60)]
+    sources = [[8, timeout_ms, [[0, 0xFFFF, 0, 0, 0xFFFF, 1, 0, 1, 4 * number]], [], [], []] for number in range(60)]
+    return {"buses": ["pt"], "messages": rows, "sources": sources}
 
 
 def test_what_the_kernel_hands_over_does_not_grow_with_the_load(vcan_bus, sender):
     async def run():
         counts = []
-        async with listening(PLAIN, vcan_bus, paths=(True,)) as (manager,):
+        async with listening(plain(), vcan_bus, paths=(True,)) as (manager,):
             for rounds in (2, 20, 200):
                 before = manager.bus.frames
                 for number in range(rounds):
@@ -157,7 +163,7 @@ def test_what_the_kernel_hands_over_does_not_grow_with_the_load(vcan_bus, sender
 
 def test_an_idle_bus_costs_nothing_and_its_values_age(vcan_bus, sender):
     async def run():
-        async with listening(PLAIN, vcan_bus) as heard:
+        async with listening(plain(1000), vcan_bus) as heard:
             sent = CLOCK.stamp()
             sender.send(0x100, b"\1" * 8)
             for wait_s in (0, 0.2, 0.4, 0.6):
@@ -178,7 +184,7 @@ def test_every_sample_has_the_newest_value_while_others_send(vcan_bus, sender, f
 
     async def run():
         witness = sender
-        async with listening(PLAIN, vcan_bus) as heard:
+        async with listening(plain(), vcan_bus) as heard:
             full_load(vcan_bus, seconds=4)
             newest, samples = {}, 0
 
@@ -211,8 +217,6 @@ def test_every_sample_has_the_newest_value_while_others_send(vcan_bus, sender, f
 @pytest.fixture
 def full_load(tmp_path):
     """play(channel, seconds): canplayer sends 4,000 frames/s of 150 identifiers, each with a number that counts up."""
-    import subprocess
-
     players = []
 
     def play(channel, seconds, rate=4000):
@@ -231,6 +235,40 @@ def full_load(tmp_path):
         player.wait()
 
 
+@pytest.mark.parametrize("bcm", [True, False], ids=["manager", "thread"])
+def test_three_full_buses_lose_nothing(bcm, vcan_bus, full_load):
+    """60 of 150 identifiers are wanted: at the end each has its last frame."""
+    names = [vcan_bus, f"{vcan_bus}x", f"{vcan_bus}y"]
+    for name in names[1:]:
+        ip("link", "add", name, "type", "vcan")
+        ip("link", "set", name, "up")
+
+    async def run():
+        async with contextlib.AsyncExitStack() as stack:
+            buses = [(await stack.enter_async_context(listening(plain(), name, paths=(bcm,))))[0] for name in names]
+            players = [full_load(name, seconds=4) for name in names]
+            begun, used = time.monotonic(), time.process_time()
+            while any(player.poll() is None for player in players):
+                await asyncio.sleep(1)
+                for bus in buses:
+                    bus.refresh()
+            share = (time.process_time() - used) / (time.monotonic() - begun)
+            print(
+                f"\nthree full buses, {'Broadcast Manager' if bcm else 'thread'}: {share:.1%} of a core (10 ms ticks)"
+            )
+            for bus in buses:
+                bus.refresh()
+                last = [struct.unpack_from("<I", data)[0] for data in bus.latest.frames]
+                assert last == [15_900 + number for number in range(60)]
+                assert bus.bus.counts()["drops"] == 0
+
+    try:
+        asyncio.run(run())
+    finally:
+        for name in names[1:]:
+            ip("link", "del", name)
+
+
 def one_message(selectors=(), alive=None, checksum=None, sources=1, timeout_ms=300):
     slot = -1 if selectors else 0
     rows = [[0, 0x123, -1, 8, slot, list(selectors), alive, checksum]]
@@ -245,6 +283,26 @@ async def sent_for(ms, sender, frames):
         for data in frames():
             sender.send(0x123, data)
         await asyncio.sleep(0.01)
+
+
+def test_a_message_that_stops_is_counted_and_named_once(vcan_bus, sender, caplog):
+    async def run():
+        async with listening(plain(1000), vcan_bus, paths=(True,)) as (manager,):
+            trouble = manager.bus.guard.trouble
+            for _ in range(2):
+                sender.send(0x100, b"\1")
+                sender.send(0x101, b"\1")
+                end = CLOCK.stamp() + 2500 * MS
+                while CLOCK.stamp() < end:
+                    manager.refresh()
+                    await asyncio.sleep(0.1)
+                    sender.send(0x101, b"\1")
+            assert trouble.timeouts == 2
+
+    asyncio.run(run())
+    assert [record.message for record in caplog.records if "any more" in record.message] == [
+        "messages do not come any more bus=pt: 0x100"
+    ]
 
 
 def test_a_counter_that_stands_still_makes_its_message_stale_and_one_that_runs_keeps_it(vcan_bus, sender):
@@ -322,7 +380,7 @@ def test_a_wall_clock_that_is_set_makes_no_value_older_than_its_sample_or_newer_
     async def run():
         real = time.time()
         try:
-            async with listening(PLAIN, vcan_bus) as heard:
+            async with listening(plain(), vcan_bus) as heard:
                 for each in heard:
                     each.refresh()
                 for step_s in (86_400, -86_400 * 365, 3):
