@@ -37,6 +37,7 @@ class CanBus:
         self.settings = settings
         self.guard = Guard(settings, index, latest, clock)
         self.feed = Feed(settings, index, latest, clock, self.guard.trouble)
+        self.kind = ""  # of the path, one of canbus_choice; empty before the first attempt
         self.problem: str | None = "not opened yet"
         self.is_open = asyncio.Event()
         self._clock = clock
@@ -89,6 +90,7 @@ class CanBus:
     async def _receive(self) -> None:
         """By the path of this attempt: what the kernel lacks may be there at the next one."""
         kind, reason = choose(self.settings)
+        self.kind = kind
         if kind == RAW:
             self.feed.say(logging.INFO, "CAN bus by receive thread bus=%s reason=%s", self.settings.name, reason)
         path = self._path = PATHS[kind](self.feed) if kind in PATHS else PythonCanPath(self.feed)
@@ -111,6 +113,7 @@ class CanBus:
             self.feed.say(logging.INFO, "CAN bus open bus=%s interface=%s channel=%s", name, interface, channel)
 
     async def _play(self) -> None:
+        self.kind = LOG
         await Player(self.feed).run(self._note_open)
         self.problem = "the recording has ended"
         self.is_open.clear()

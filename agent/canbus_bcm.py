@@ -14,16 +14,21 @@ every   A message with an alive counter or a checksum, or with several multiplex
         that were left out nobody could say whether the counter stood still between them (16 steps later it is the same
         again), nor whether the one before a damaged one was good.
 
+Of a message that stays away for longer than its timeout the kernel tells once (RX_TIMEOUT): that is counted and logged. What is
+stale is decided by the stamps all the same, as on the other paths.
+
 A raw socket beside it takes error frames, and what comes under many identifiers (J1939). No thread: sockets are emptied before
 each sample, and meanwhile often enough that they cannot fill up. Nothing here makes the kernel send: there is no TX_SETUP.
 """
 
 import asyncio
+import logging
 import socket
 import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from agent.canbus_arguments import EXTENDED
 from agent.canbus_feed import Feed, masked
 from agent.canbus_kernel import CAN_MTU, CANFD_MTU, DATA_AT, FRAME_HEAD, KernelSocket, failure
 from agent.canbus_raw import RawSocket
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
     from agent.core.needs import Need
 
 # linux/can/bcm.h
-RX_SETUP = 5
+RX_SETUP, RX_TIMEOUT = 5, 11
 SETTIMER, RX_FILTER_ID, RX_CHECK_DLC, CAN_FD_FRAME = 0x01, 0x20, 0x40, 0x800
 MAX_PAGES = 256  # MAX_NFRAMES
 # bcm_msg_head: opcode, flags, count, ival1 (s, us), ival2 (s, us), can_id, nframes; frames follow, aligned to 8 bytes
@@ -48,6 +53,7 @@ ROOM = 100  # operations between two takings: each may put two messages into the
 AGAIN_S = 1.0  # how long a page that stands still may go unheard, at most,
 TIMEOUT_SHARE = 4  # and as a share of its timeout
 PAGED_BYTES = 8  # the kernel looks for the multiplexer in the first eight bytes, in FD frames as well
+US_PER_S = 1_000_000
 NS_PER_S = 1_000_000_000
 
 
@@ -80,7 +86,7 @@ def operations(needs: "Sequence[Need]", fd: bool) -> list[Operation]:
 
 
 def _setup(need: "Need", kind: str, fd: bool) -> bytes:
-    can_id, _, _, _, pages = need
+    can_id, _, timeout_ms, _, pages = need
     flags = SETTIMER | (CAN_FD_FRAME if fd else 0)
     frames: list[bytes] = []
     if kind == PAGES and pages is not None:
@@ -88,9 +94,8 @@ def _setup(need: "Need", kind: str, fd: bool) -> bytes:
         frames = _page_masks(can_id, pages, fd)
     else:
         flags |= RX_FILTER_ID
-    throttle_us = THROTTLE_US if kind == NEWEST else 0
-    seconds, us = divmod(throttle_us, 1_000_000)
-    return HEAD.pack(RX_SETUP, flags, 0, 0, 0, seconds, us, can_id, len(frames)) + b"".join(frames)
+    times = (*divmod(1000 * timeout_ms, US_PER_S), *divmod(THROTTLE_US if kind == NEWEST else 0, US_PER_S))
+    return HEAD.pack(RX_SETUP, flags, 0, *times, can_id, len(frames)) + b"".join(frames)
 
 
 def _page_masks(can_id: int, pages: tuple[int, int, list[tuple[int, int]]], fd: bool) -> list[bytes]:
@@ -184,14 +189,26 @@ class BcmPath:
         messages = self._bcm.messages(self._asked)
         if self._fd:
             messages.sort(key=_stamp)  # both sorts of one identifier: the newer one has to come last
+        stopped = []
         for message, stamp in messages:
-            if len(message) > HEAD.size:
-                can_id, size = FRAME_HEAD.unpack_from(message, HEAD.size)
-                if can_id in self._both and stamp < stamps[self._both[can_id][0]]:
-                    continue  # the other sort's operation has given out a newer one meanwhile
-                keep(can_id, message[HEAD.size + DATA_AT : HEAD.size + DATA_AT + size], stamp)
-                feed.frames += 1
+            if len(message) == HEAD.size:
+                opcode, _, _, _, _, _, _, can_id, _ = HEAD.unpack(message)
+                stopped += [can_id] if opcode == RX_TIMEOUT else []
+                continue
+            can_id, size = FRAME_HEAD.unpack_from(message, HEAD.size)
+            if can_id in self._both and stamp < stamps[self._both[can_id][0]]:
+                continue  # the other sort's operation has given out a newer one meanwhile
+            keep(can_id, message[HEAD.size + DATA_AT : HEAD.size + DATA_AT + size], stamp)
+            feed.frames += 1
+        if stopped:
+            self._note_stopped(stopped)
         self._raw.take()
+
+    def _note_stopped(self, can_ids: list[int]) -> None:
+        for _ in can_ids:
+            self._feed.trouble.timed_out()
+        names = ", ".join(f"0x{each & ~EXTENDED:X}" + ("x" if each & EXTENDED else "") for each in sorted(can_ids))
+        self._feed.say(logging.WARNING, "messages do not come any more bus=%s: %s", self._feed.settings.name, names)
 
     def _close(self) -> None:
         for each in (self._bcm, self._raw):

@@ -96,7 +96,7 @@ class Path(Protocol):
         ...
 
     def refresh(self) -> None:
-        """Bring in what the kernel holds back: afterwards every newest frame is there. Never fails, and never waits."""
+        """Bring in what the kernel holds back: every newest frame is there afterwards. Never fails."""
         ...
 
 

@@ -69,15 +69,14 @@ class KernelSocket:
         """(message, stamp) of all that has come; `since` is a stamp: see above."""
         clock = self._feed.clock
         ahead = clock.ahead_ns()
-        found = [(data, since if at is None else at - ahead) for data, at in self._batch.take()]
+        found = [(data, since if at is None else max(since, at - ahead)) for data, at in self._batch.take()]
+        newest = max((stamp for _, stamp in found), default=since)
         lost = self._batch.lost
         if lost != self._lost:
             self._feed.lost((lost - self._lost) & 0xFFFFFFFF)
             self._lost = lost
         now = clock.stamp()
-        if found and not since <= min(each[1] for each in found) <= max(each[1] for each in found) <= now:
-            found = [(data, min(max(stamp, since), now)) for data, stamp in found]
-        return found
+        return found if newest <= now else [(data, min(stamp, now)) for data, stamp in found]
 
     def close(self) -> None:
         self.socket.close()

@@ -64,8 +64,18 @@ class SlcanBus(slcanBus):
         else:
             self._tell("O", "to open the bus")
 
+    def _claim(self) -> None:
+        """Have the port alone: two programs on one port each get a part of the lines, and either closes the adapter for both."""
+        try:
+            self.serialPortOrig.exclusive = True
+        except OSError as error:  # SerialException is one
+            self._is_shutdown = True  # nothing may be said to an adapter that is not ours
+            self.serialPortOrig.close()
+            raise CanInitializationError("another program holds the port (an agent, or tbox watch)") from error
+
     def _close_for_setting(self) -> None:
         """Whatever state the adapter was left in, half a command in its buffer or open: now it is closed and silent."""
+        self._claim()
         self._write("\r\rC")
         for _ in range(SETTLING_READS):
             if not self._read_some():

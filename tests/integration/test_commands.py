@@ -247,7 +247,7 @@ def test_init_says_what_is_wrong_with_a_dbc(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["init", "check", "run", "replay", "decode", "encode", "explain", "fields", "outbox"]
+    "command", ["init", "check", "run", "suggest", "replay", "decode", "encode", "explain", "fields", "outbox"]
 )
 def test_every_command_explains_itself(command):
     done = subprocess.run(

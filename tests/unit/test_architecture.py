@@ -24,13 +24,13 @@ LAYERS = {
         ("beijing", "clock", "control", "labels", "programs", "progress", "remarks", "security", "tomlfile"), 2
     ),
     **dict.fromkeys(("devices", "port", "shipped"), 2),
-    **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "health", "packetjson"), 3),
+    **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "status", "packetjson"), 3),
     **dict.fromkeys(("interfaces", "modem", "parameters"), 3),
     **dict.fromkeys(
         ("attached", "collect", "coverage", "diagnosis", "explain", "replay", "suggest", "uplink", "wireshark"), 4
     ),
     "commanded": 4,
-    **dict.fromkeys(("effects", "monitoring"), 5),
+    **dict.fromkeys(("effects", "monitoring", "watch"), 5),
     "side": 6,
     "app": 7,
     **dict.fromkeys(("cli", "commands", "board"), 8),

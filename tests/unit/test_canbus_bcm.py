@@ -24,13 +24,13 @@ from agent.core.signals import Decoder
 
 EXT = 0x80000000
 RX_SETUP, SETTIMER, RX_FILTER_ID, RX_CHECK_DLC, CAN_FD_FRAME = 5, 0x01, 0x20, 0x40, 0x800
-PLAIN = (0x123, 8, 1000, False, None)
-PAGED = (0x18FEF101 | EXT, 8, 1000, False, (1, 0xF0, [(0x10, 0xFF00), (0x30, 0xFF00000000000000)]))
+PLAIN = (0x123, 8, 1250, False, None)
+PAGED = (0x18FEF101 | EXT, 8, 1250, False, (1, 0xF0, [(0x10, 0xFF00), (0x30, 0xFF00000000000000)]))
 
 
 def header(flags: int, can_id: int, frames: int, throttle_s: int) -> bytes:
-    """As python-can lays it out, by ctypes."""
-    return build_bcm_header(RX_SETUP, flags, 0, 0, 0, throttle_s, 0, can_id, frames)
+    """As python-can lays it out, by ctypes; the timeout is 1.25 s."""
+    return build_bcm_header(RX_SETUP, flags, 0, 1, 250_000, throttle_s, 0, can_id, frames)
 
 
 def frame(can_id: int, data: bytes, fd: bool = False) -> bytes:
@@ -47,7 +47,7 @@ def test_the_newest_frame_is_asked_for_with_a_long_throttle() -> None:
 
 
 def test_every_frame_is_asked_for_without_a_throttle() -> None:
-    (only,) = operations([(0x123, 8, 1000, True, None)], fd=False)
+    (only,) = operations([(0x123, 8, 1250, True, None)], fd=False)
     assert only == (0x123, EVERY, header(SETTIMER | RX_FILTER_ID, 0x123, 0, 0))
 
 

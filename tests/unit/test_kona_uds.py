@@ -7,8 +7,8 @@ import cantools.database
 import pytest
 
 from agent.canlog import read_log
-from agent.core.sampler import Sampler
 from agent.core.frames import LatestFrames
+from agent.core.sampler import Sampler
 from agent.signalmap import load_mapping
 
 # A body of the maker's own takes any signal as it is: raw counts.

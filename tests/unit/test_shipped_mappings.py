@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from agent.canlog import read_log
 from agent.cli import main
-from agent.core.sampler import Sampler
 from agent.core.frames import LatestFrames
+from agent.core.sampler import Sampler
 from agent.replay import EXACT
 from agent.signalmap import CompiledMapping, load_mapping
 

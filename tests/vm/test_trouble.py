@@ -25,6 +25,7 @@ import pytest
 
 from agent.canbus import CanBus
 from agent.canbus_errorframe import CLASSES, COUNTERS, PLACES, words
+from agent.canbus_guard import Guard
 from agent.canbus_link import Link, Place, read_link
 from agent.canbus_load import BusLoad
 from agent.clock import Clock
@@ -32,6 +33,7 @@ from agent.config import Can
 from agent.core.dataunit import decode_bodies
 from agent.core.editions import EDITIONS
 from agent.core.frames import LatestFrames
+from agent.errors import BusError
 
 ERR_FLAG = 0x20000000
 PATIENCE_S = 40
@@ -223,20 +225,26 @@ def test_an_interface_that_is_removed_and_made_anew_is_found_again(vcan_bus):
         assert (invalid_s < 2, back_s < 2) == (True, True), (invalid_s, back_s)
 
 
-def test_an_interface_made_anew_behind_a_deaf_socket_is_noticed(vcan_bus, monkeypatch):
+def test_an_interface_made_anew_behind_a_deaf_socket_is_noticed(vcan_bus):
     """The kernel tells a socket once that its interface is away; that may be told to somebody else."""
+    guard = Guard(Can(name="pt", interface="socketcan", channel=vcan_bus), 0, LatestFrames(PLAN), Clock())
 
-    async def deaf(self):
-        self._note_open()
+    async def deaf():
+        guard.opened()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(CanBus, "_receive_in_thread", deaf)
-    with Heard(vcan_bus) as heard:
-        wait_for(lambda: heard.bus.guard.load.frames_s is not None, "it was looked at twice")
-        ip("link", "del", vcan_bus)
-        ip("link", "add", vcan_bus, "type", "vcan")
-        ip("link", "set", vcan_bus, "up")
-        wait_for(lambda: heard.count("reopened"), "the bus was opened again")
+    async def attended():
+        attending = asyncio.ensure_future(guard.attend(deaf, lambda: 0))
+        async with asyncio.timeout(PATIENCE_S):
+            while guard.load.frames_s is None:  # until it was looked at twice
+                await asyncio.sleep(0.02)
+            ip("link", "del", vcan_bus)
+            ip("link", "add", vcan_bus, "type", "vcan")
+            ip("link", "set", vcan_bus, "up")
+            await attending
+
+    with pytest.raises(BusError, match=f"{vcan_bus} was removed and made anew"):
+        asyncio.run(attended())
 
 
 def test_a_bus_that_is_not_there_at_the_start_is_opened_when_it_comes(vcan_bus):
