@@ -8,10 +8,11 @@ import socket
 import struct
 
 from agent.canbus_arguments import WHAT_IT_NEEDS
+from agent.canbus_batch import SO_RXQ_OVFL, SO_TIMESTAMPNS, Batch
 from agent.canbus_feed import Feed
 from agent.errors import BusError
 
-SO_RCVBUFFORCE, SO_TIMESTAMPNS, SO_RXQ_OVFL = 33, 35, 40
+SO_RCVBUFFORCE = 33
 CAN_MTU, CANFD_MTU = 16, 72
 DATA_AT = 8  # data bytes of can_frame and canfd_frame, behind identifier, length and flags
 ERROR_FRAME = 0x20000000  # CAN_ERR_FLAG
@@ -19,10 +20,6 @@ REMOTE_FRAME = 0x40000000  # CAN_RTR_FLAG
 FRAME_HEAD = struct.Struct("=IB")  # identifier, length
 # A frame takes some 800 bytes of it: 5,000 of them. Without CAP_NET_ADMIN the kernel gives less (net.core.rmem_max).
 BUFFER_BYTES = 4 << 20
-
-_TIMESPEC = struct.Struct("@ll")
-_COUNT = struct.Struct("@I")
-_ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_COUNT.size)
 
 
 class KernelSocket:
@@ -35,7 +32,6 @@ class KernelSocket:
 
     def __init__(self, feed: Feed, kind: int, protocol: int, message_bytes: int) -> None:
         self._feed = feed
-        self._message_bytes = message_bytes
         self._lost = 0
         try:
             self.socket = socket.socket(socket.AF_CAN, kind, protocol)
@@ -46,6 +42,7 @@ class KernelSocket:
         except OSError as error:
             self.socket.close()
             raise feed.failed(f"{error.strerror} ({WHAT_IT_NEEDS['socketcan']})") from error
+        self._batch = Batch(self.socket, message_bytes)
 
     def _prepare(self, protocol: int) -> None:
         own, channel = self.socket, str(self._feed.settings.channel)
@@ -70,28 +67,11 @@ class KernelSocket:
 
     def messages(self, since: int) -> list[tuple[bytes, int]]:
         """(message, stamp) of all that has come; `since` is a stamp: see above."""
-        receive, size, room = self.socket.recvmsg, self._message_bytes, _ANCILLARY_BYTES
-        clock, timespec = self._feed.clock, _TIMESPEC.unpack
-        found: list[tuple[bytes, int]] = []
-        lost, newest = self._lost, since
+        clock = self._feed.clock
         ahead = clock.ahead_ns()
-        try:
-            while True:
-                data, ancillary, _, _ = receive(size, room)
-                stamp = since
-                for _, kind, value in ancillary:
-                    if kind == SO_TIMESTAMPNS:
-                        seconds, ns = timespec(value)
-                        stamp = seconds * 1_000_000_000 + ns - ahead
-                    elif kind == SO_RXQ_OVFL:
-                        (lost,) = _COUNT.unpack(value)
-                if stamp < since:
-                    stamp = since
-                elif stamp > newest:
-                    newest = stamp
-                found.append((data, stamp))
-        except BlockingIOError:
-            pass
+        found = [(data, since if at is None else max(since, at - ahead)) for data, at in self._batch.take()]
+        newest = max((stamp for _, stamp in found), default=since)
+        lost = self._batch.lost
         if lost != self._lost:
             self._feed.lost((lost - self._lost) & 0xFFFFFFFF)
             self._lost = lost

@@ -111,7 +111,7 @@ WAYS: dict[str, list[bytes]] = {
 def test_frames_of_both_kinds_arrive_however_they_come(adapter: SlcanAdapter, pieces: list[bytes]) -> None:
     bus, kept = receive(adapter, pieces, 3)
     assert kept.called == KEPT
-    assert (bus.feed.frames, bus.feed.unreadable, bus.reopened) == (3, 0, 0)
+    assert (bus.feed.frames, bus.feed.unreadable, bus.guard.trouble.reopened) == (3, 0, 0)
     assert adapter.sent == []
 
 
@@ -149,7 +149,7 @@ WRONG = {
 def test_a_line_that_is_no_frame_is_counted_and_the_next_one_is_right(adapter: SlcanAdapter, wrong: bytes) -> None:
     bus, kept = receive(adapter, wrong + THREE, 3)
     assert kept.called == KEPT
-    assert (bus.feed.unreadable, bus.reopened) == (1, 0)
+    assert (bus.feed.unreadable, bus.guard.trouble.reopened) == (1, 0)
 
 
 def test_every_line_cut_short_is_refused() -> None:
@@ -249,7 +249,7 @@ def test_an_adapter_unplugged_and_plugged_in_again_goes_on(
 
     bus, kept = asyncio.run(run())
     assert kept.called == [(1, b"\1"), (2, b"\1"), (3, b"\1")]
-    assert bus.reopened == 3
+    assert bus.guard.trouble.reopened == 3
     assert adapter.sent == []
     assert "CAN bus away bus=pt" in caplog.text
 
