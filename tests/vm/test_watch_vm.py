@@ -20,7 +20,7 @@ def running(*command):
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=PATIENCE_S)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def watch(config, *arguments):
