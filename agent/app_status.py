@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from agent.canbus import CanBus
+from agent.canbus.bus import CanBus
 from agent.clock import Clock
 from agent.config import Config
 from agent.core.frames import LatestFrames

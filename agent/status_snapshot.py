@@ -13,7 +13,7 @@ from agent.core.frames import NEVER, LatestFrames
 from agent.status import StatusError
 
 if TYPE_CHECKING:
-    from agent.canbus import CanBus
+    from agent.canbus.bus import CanBus
     from agent.gnss import GnssReceiver
 
 FORMAT = 1

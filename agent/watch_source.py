@@ -6,7 +6,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple
 
-from agent.canbus import CanBus
+from agent.canbus.bus import CanBus
 from agent.clock import Clock
 from agent.core.frames import LatestFrames
 from agent.gnss import GnssReceiver

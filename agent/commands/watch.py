@@ -9,7 +9,7 @@ from agent.commands import print_json
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from agent.canbus import CanBus
+    from agent.canbus.bus import CanBus
     from agent.config import Config
     from agent.core.frames import LatestFrames
     from agent.gnss import GnssReceiver

@@ -55,7 +55,7 @@ every_module = pytest.mark.parametrize("name", MODULES)
 
 
 def area(module: str) -> str:
-    """agent.core.field -> core, agent.canbus_bcm -> canbus, agent.mapping.plan -> signalmap; else the module's own name.
+    """agent.core.field -> core, agent.canbus.bcm -> canbus, agent.mapping.plan -> signalmap; else the module's own name.
 
     The package `platform` holds several areas, each with its module's name.
     """

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.canbus_arguments import settings_fault
+from agent.canbus.arguments import settings_fault
 from agent.cli import main
 from agent.commands.interfaces import print_found
 from agent.config import Can

@@ -4,9 +4,9 @@ import errno
 import socket
 from collections import Counter
 
-from agent.canbus_arguments import BusSettings
-from agent.canbus_bcm import EVERY, NEWEST, PAGES, kind_of
-from agent.canbus_feed import Latest, masked
+from agent.canbus.arguments import BusSettings
+from agent.canbus.bcm import EVERY, NEWEST, PAGES, kind_of
+from agent.canbus.feed import Latest, masked
 
 BCM, RAW, PYTHON_CAN, LOG = "bcm", "raw", "python-can", "log"
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from agent.canbus_feed import Feed
+from agent.canbus.feed import Feed
 from agent.canlog import read_log
 from agent.errors import ConfigError
 

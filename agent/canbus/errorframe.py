@@ -8,7 +8,7 @@ the error counters for sending and receiving. The words are those of `candump -e
 LOST_ARBITRATION, CONTROLLER, PROTOCOL, TRANSCEIVER = 0x002, 0x004, 0x008, 0x010
 NOT_ACKNOWLEDGED, BUS_OFF, RESTARTED, COUNTERS = 0x020, 0x040, 0x100, 0x200
 
-# Class bit, its word, and the counter of `agent/canbus_trouble.py` that such a frame counts in.
+# Class bit, its word, and the counter of `agent/canbus/trouble.py` that such a frame counts in.
 CLASSES = (
     (0x001, "tx-timeout", "tx_timeouts"),
     (LOST_ARBITRATION, "lost-arbitration", "arbitration_lost"),

@@ -6,7 +6,7 @@ once a second while the bus is open, `look`. Each counter has one writer.
 
 from collections import deque
 
-from agent.canbus_errorframe import (
+from agent.canbus.errorframe import (
     ACTIVE,
     BUS_OFF,
     CLASSES,
@@ -22,7 +22,7 @@ from agent.canbus_errorframe import (
     wires,
     words,
 )
-from agent.canbus_link import Link
+from agent.canbus.link import Link
 
 STATES = ("error-active", "error-warning", "error-passive", "bus-off")  # of a controller, as Link.state counts them
 QUIET_MS = 10_000  # without a frame: that is silence; every cyclic message comes more often

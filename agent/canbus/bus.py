@@ -1,4 +1,4 @@
-"""CAN in: one path per bus keeps the newest frames (`canbus_feed` says what a path is); opened again when it fails.
+"""CAN in: one path per bus keeps the newest frames (`feed` says what a path is); opened again when it fails.
 
 Nothing is ever sent from here. Listen-only, the default, goes further where python-can offers it: the controller does
 not even acknowledge frames. On SocketCAN that is a property of the network interface (``ip link set can0 type can
@@ -9,14 +9,14 @@ import asyncio
 import logging
 from random import Random
 
-from agent.canbus_arguments import ACKNOWLEDGES, BusSettings
-from agent.canbus_bcm import BcmPath
-from agent.canbus_choice import BCM, LOG, RAW, choose
-from agent.canbus_feed import Feed, Latest, Path, log
-from agent.canbus_guard import Guard
-from agent.canbus_player import Player
-from agent.canbus_pythoncan import PythonCanPath
-from agent.canbus_raw import RawPath
+from agent.canbus.arguments import ACKNOWLEDGES, BusSettings
+from agent.canbus.bcm import BcmPath
+from agent.canbus.choice import BCM, LOG, RAW, choose
+from agent.canbus.feed import Feed, Latest, Path, log
+from agent.canbus.guard import Guard
+from agent.canbus.player import Player
+from agent.canbus.pythoncan import PythonCanPath
+from agent.canbus.raw import RawPath
 from agent.clock import Clock
 from agent.errors import BusError
 
@@ -37,7 +37,7 @@ class CanBus:
         self.settings = settings
         self.guard = Guard(settings, index, latest, clock)
         self.feed = Feed(settings, index, latest, clock, self.guard.trouble)
-        self.kind = ""  # of the path, one of canbus_choice; empty before the first attempt
+        self.kind = ""  # of the path, one of those in `choice`; empty before the first attempt
         self.problem: str | None = "not opened yet"
         self.is_open = asyncio.Event()
         self._clock = clock

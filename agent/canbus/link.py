@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from agent.canbus_arguments import BusSettings
+from agent.canbus.arguments import BusSettings
 
 # linux/rtnetlink.h, linux/netlink.h, linux/if_link.h, linux/if.h
 RTM_NEWLINK, RTM_GETLINK, NLMSG_ERROR, NLM_F_REQUEST = 16, 18, 2, 1

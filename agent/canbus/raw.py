@@ -10,8 +10,8 @@ import struct
 import threading
 from collections.abc import Callable, Sequence
 
-from agent.canbus_feed import Feed, in_thread
-from agent.canbus_kernel import (
+from agent.canbus.feed import Feed, in_thread
+from agent.canbus.kernel import (
     CAN_MTU,
     CANFD_MTU,
     DATA_AT,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from agent.canbus_arguments import EXTENDED, WHAT_IT_NEEDS, BusSettings, make_bus
-from agent.canbus_feed import Feed, InLoop, in_thread
+from agent.canbus.arguments import EXTENDED, WHAT_IT_NEEDS, BusSettings, make_bus
+from agent.canbus.feed import Feed, InLoop, in_thread
 from agent.errors import BusError, ConfigError
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Protocol
 
-from agent.canbus_arguments import EXTENDED, BusSettings
-from agent.canbus_link import Link, Place
-from agent.canbus_load import BusLoad
-from agent.canbus_trouble import Trouble
+from agent.canbus.arguments import EXTENDED, BusSettings
+from agent.canbus.link import Link, Place
+from agent.canbus.load import BusLoad
+from agent.canbus.trouble import Trouble
 from agent.clock import Clock
 from agent.errors import BusError
 

@@ -7,9 +7,9 @@ import os
 import socket
 import struct
 
-from agent.canbus_arguments import WHAT_IT_NEEDS
-from agent.canbus_batch import SO_RXQ_OVFL, SO_TIMESTAMPNS, Batch
-from agent.canbus_feed import Feed
+from agent.canbus.arguments import WHAT_IT_NEEDS
+from agent.canbus.batch import SO_RXQ_OVFL, SO_TIMESTAMPNS, Batch
+from agent.canbus.feed import Feed
 from agent.errors import BusError
 
 SO_RCVBUFFORCE = 33

@@ -106,7 +106,7 @@ def make_bus(settings: BusSettings, wanted: Sequence[tuple[int, int]] = ()) -> "
 
     channel, arguments = bus_channel(settings), bus_arguments(settings, wanted)
     if settings.interface == "slcan":
-        from agent.canbus_slcan import SlcanBus
+        from agent.canbus.slcan import SlcanBus
 
         return SlcanBus(str(channel), **arguments)
     # ignore_config: python-can would mix in the user's ~/.canrc and environment

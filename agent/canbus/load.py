@@ -5,7 +5,7 @@ up to a quarter of most of them again in stuff bits, depending on the data. Half
 10 % of the truth. For CAN FD the bits behind the identifier count with the data bitrate, when one is known.
 """
 
-from agent.canbus_link import Link
+from agent.canbus.link import Link
 
 BASE_BITS = (
     47  # start 1, identifier 11, RTR IDE r0 3, length 4, CRC 15, delimiters and acknowledgement 3, end 7, pause 3

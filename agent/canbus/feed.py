@@ -1,7 +1,7 @@
 """What a receive path has of its bus: settings, the place where newest frames are kept, the clock, and what it counts.
 
-A path is one way to hear a bus: the kernel's Broadcast Manager (`canbus_bcm`), a raw socket (`canbus_raw`), python-can
-(`canbus_pythoncan`) or a recording (`canbus_player`). `CanBus` opens it, and opens it again when it fails.
+A path is one way to hear a bus: the kernel's Broadcast Manager (`bcm`), a raw socket (`raw`), python-can
+(`pythoncan`) or a recording (`player`). `CanBus` opens it, and opens it again when it fails.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from agent.canbus_arguments import BusSettings
-from agent.canbus_guard import Counts
-from agent.canbus_trouble import Trouble
+from agent.canbus.arguments import BusSettings
+from agent.canbus.guard import Counts
+from agent.canbus.trouble import Trouble
 from agent.clock import Clock
 from agent.errors import BusError
 
