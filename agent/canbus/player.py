@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from agent.canbus.feed import Feed
-from agent.canlog import read_log
+from agent.canlog.reader import read_log
 from agent.errors import ConfigError
 
 BURST = 256  # frames of a recording played in one go before other tasks get their turn

@@ -13,12 +13,12 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from agent.canlog_asc import Asc
-from agent.canlog_blf import Blf
-from agent.canlog_formats import Candump, Crtd, Gvret
-from agent.canlog_mf4 import Mf4
-from agent.canlog_parser import BLOCK, S_TO_US, SHOWN_BAD_LINES, Frame, LogCounts, Parser
-from agent.canlog_trc import Trc
+from agent.canlog.asc import Asc
+from agent.canlog.blf import Blf
+from agent.canlog.formats import Candump, Crtd, Gvret
+from agent.canlog.mf4 import Mf4
+from agent.canlog.parser import BLOCK, S_TO_US, SHOWN_BAD_LINES, Frame, LogCounts, Parser
+from agent.canlog.trc import Trc
 from agent.errors import ConfigError
 
 ABSOLUTE_US = 10**9 * S_TO_US  # 2001; a recorder's own uptime stays below it for 31 years

@@ -6,7 +6,7 @@ from collections.abc import Container, Generator, Iterator
 from struct import Struct, error
 from typing import BinaryIO
 
-from agent.canlog_parser import (
+from agent.canlog.parser import (
     ERROR,
     EXTENDED,
     MAX_CLASSIC,

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Container, Generator, Iterator
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from agent.canlog_parser import ERROR, MAX_FD, REMOTE, S_TO_US, Frame, LogCounts, Parser
+from agent.canlog.parser import ERROR, MAX_FD, REMOTE, S_TO_US, Frame, LogCounts, Parser
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, TextIO, cast
 
-from agent.canlog_parser import ERROR, MAX_CLASSIC, REMOTE, S_TO_US, Frame, LogCounts, TextParser, microseconds
+from agent.canlog.parser import ERROR, MAX_CLASSIC, REMOTE, S_TO_US, Frame, LogCounts, TextParser, microseconds
 
 if TYPE_CHECKING:
     import can

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from agent.canlog_parser import ERROR, MAX_CLASSIC, REMOTE, S_TO_US, Frame, LogCounts, TextParser
+from agent.canlog.parser import ERROR, MAX_CLASSIC, REMOTE, S_TO_US, Frame, LogCounts, TextParser
 from agent.errors import ConfigError
 
 EPOCH_DAYS = 25569  # of 1970-01-01 after 1899-12-30, from which PEAK counts

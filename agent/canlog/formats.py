@@ -3,7 +3,7 @@
 import re
 from collections.abc import Container, Iterator
 
-from agent.canlog_parser import ERROR, MAX_CLASSIC, MAX_FD, REMOTE, Frame, LogCounts, TextParser, microseconds
+from agent.canlog.parser import ERROR, MAX_CLASSIC, MAX_FD, REMOTE, Frame, LogCounts, TextParser, microseconds
 
 CANDUMP_ERROR_FLAG = 0x20000000  # CAN_ERR_FLAG of linux/can.h, which candump writes as part of the identifier
 
