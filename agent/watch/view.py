@@ -5,9 +5,9 @@ import msgspec
 from agent.core.frames import LatestFrames
 from agent.mapping.plan import CompiledMapping
 from agent.status_snapshot import BusState, Snapshot, fingerprint, restore
-from agent.watch_places import Place
-from agent.watch_rows import Row, Rows
-from agent.watch_source import Moment
+from agent.watch.places import Place
+from agent.watch.rows import Row, Rows
+from agent.watch.source import Moment
 
 
 class View(msgspec.Struct):

@@ -9,8 +9,8 @@ from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
 from agent.mapping.plan import CompiledMapping, Item
 from agent.packetjson import bodies_to_json
-from agent.watch_places import Place, places
-from agent.watch_signals import (
+from agent.watch.places import Place, places
+from agent.watch.signals import (
     ABNORMAL,
     GRADES,
     NO_FIX,

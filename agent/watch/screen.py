@@ -14,11 +14,11 @@ from textual.containers import Vertical
 from textual.widgets import DataTable, Input, Static
 
 from agent.labels import LANGUAGES
-from agent.watch_rows import Row
-from agent.watch_signals import NOT_MAPPED, VALID
-from agent.watch_source import Ears, moments
-from agent.watch_text import BUS_HEADINGS, BUS_SIDES, HEADINGS, SIDES, Words
-from agent.watch_view import View, Watcher
+from agent.watch.rows import Row
+from agent.watch.signals import NOT_MAPPED, VALID
+from agent.watch.source import Ears, moments
+from agent.watch.text import BUS_HEADINGS, BUS_SIDES, HEADINGS, SIDES, Words
+from agent.watch.view import View, Watcher
 
 WIDTHS = (31, 17, 16, 6, 14, 20, 12, 44)  # columns of text; the first four fill a terminal of 80
 WIDE, WIDE_NAMES = 190, 44  # from so many columns on there is room for long names

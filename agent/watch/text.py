@@ -6,10 +6,10 @@ from typing import Any
 from agent.beijing import BEIJING
 from agent.labels import body, flag, label, word
 from agent.status_snapshot import BusState, Snapshot
-from agent.watch_places import Place
-from agent.watch_rows import Row
-from agent.watch_signals import VALID, Number
-from agent.watch_view import View, Watcher
+from agent.watch.places import Place
+from agent.watch.rows import Row
+from agent.watch.signals import VALID, Number
+from agent.watch.view import View, Watcher
 
 HEADINGS = {
     "en": ("item", "value", "state", "age", "raw", "physical", "count", "source"),
