@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent.interfaces import Found, Machine, Rates, can_table, text_of
+from agent.interfaces.found import Found, Machine, Rates, can_table, text_of
 
 ARPHRD_CAN = "280"
 IP_LINK = ["ip", "-d", "-j", "-s", "link"]

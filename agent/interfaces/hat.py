@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from agent.interfaces import Found, Machine, text_of
-from agent.interfaces_socketcan import NOTHING_HEARD
+from agent.interfaces.found import Found, Machine, text_of
+from agent.interfaces.socketcan import NOTHING_HEARD
 
 CONFIG_FILES = ("boot/firmware/config.txt", "boot/config.txt")
 CHIPS = {  # compatible: family, oscillators in Hz that such HATs have

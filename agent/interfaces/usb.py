@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from agent.interfaces import Found, Machine, Rates, can_table, text_of
+from agent.interfaces.found import Found, Machine, Rates, can_table, text_of
 
 ANY = -1
 # (vendor, product): kind, name, whether such a number is nothing else.

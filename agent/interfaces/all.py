@@ -1,10 +1,10 @@
 """Everything that is plugged in, from all sources."""
 
-from agent.interfaces import Found, Machine, Rates
-from agent.interfaces_hat import hats
-from agent.interfaces_libraries import library_devices
-from agent.interfaces_socketcan import socketcan_interfaces
-from agent.interfaces_usb import serial_devices, usb_adapters
+from agent.interfaces.found import Found, Machine, Rates
+from agent.interfaces.hat import hats
+from agent.interfaces.libraries import library_devices
+from agent.interfaces.socketcan import socketcan_interfaces
+from agent.interfaces.usb import serial_devices, usb_adapters
 
 
 def find_all(machine: Machine, rates: Rates) -> list[Found]:

@@ -6,7 +6,7 @@ In a process of its own: these libraries print, take seconds to load, and one th
 import json
 import sys
 
-from agent.interfaces import Found, Machine, Rates, can_table
+from agent.interfaces.found import Found, Machine, Rates, can_table
 
 # Those that look for local hardware. The others look into the network, or offer what is always there.
 ASKED = ["canalystii", "cantact", "etas", "ixxat", "kvaser", "neousys", "neovi", "nixnet", "pcan", "vector"]
