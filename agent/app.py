@@ -12,7 +12,7 @@ from random import Random
 import msgspec
 
 from agent.app_status import Status
-from agent.attached import Attached
+from agent.attached.junction import Attached
 from agent.canbus.bus import CanBus
 from agent.clock import Clock
 from agent.collect import Collector

@@ -1,2 +1,4 @@
-"""Recorded CAN traffic as a stream of frames. `reader` is the door, `parser` what every format has in common, one module a maker's
-format, the small text formats together in `formats`."""
+"""Recorded CAN traffic as a stream of frames.
+
+`reader` is the door, `parser` what the formats have in common; one module a format, the small text formats in `formats`.
+"""

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from agent.app import load_for
-    from agent.attached import describe as describe_attached
+    from agent.attached.junction import describe as describe_attached
     from agent.canbus.arguments import settings_fault
     from agent.canbus.pythoncan import interface_fault
     from agent.clock import Clock

@@ -9,10 +9,10 @@ from agent.commands import print_json
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from agent.attached.gnss import GnssReceiver
     from agent.canbus.bus import CanBus
     from agent.config import Config
     from agent.core.frames import LatestFrames
-    from agent.gnss import GnssReceiver
     from agent.mapping.plan import CompiledMapping
     from agent.watch.source import Ears, Moment
     from agent.watch.text import Words
@@ -70,8 +70,8 @@ def _ears(config: "Config", mapping: "CompiledMapping") -> "Ears":
     from random import Random
 
     from agent.app import make_buses
+    from agent.attached.gnss import GnssReceiver
     from agent.clock import Clock
-    from agent.gnss import GnssReceiver
     from agent.watch.source import Ears
 
     clock, random = Clock(), Random()  # noqa: S311 - spreads waiting times

@@ -6,10 +6,10 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple
 
+from agent.attached.gnss import GnssReceiver
 from agent.canbus.bus import CanBus
 from agent.clock import Clock
 from agent.core.frames import LatestFrames
-from agent.gnss import GnssReceiver
 from agent.mapping.plan import CompiledMapping
 from agent.status import NobodyError, StatusError, follow
 from agent.status_snapshot import VIN_LETTERS, Snapshot, bus_states, fingerprint, read_snapshot, sources_of

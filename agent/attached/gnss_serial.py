@@ -6,10 +6,10 @@ One thread reads the port, since pyserial blocks, and gives fixes out from there
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from agent.attached.port import in_thread, open_serial, reason_of, serial_failures
 from agent.clock import Clock
 from agent.core.nmea import Fix, NmeaReader
 from agent.errors import DeviceError
-from agent.port import in_thread, open_serial, reason_of, serial_failures
 
 if TYPE_CHECKING:
     import serial

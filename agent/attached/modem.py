@@ -8,12 +8,12 @@ import logging
 from collections.abc import Callable
 from random import Random
 
+from agent.attached.devices import Modem as ModemSettings
+from agent.attached.modem_at import AtPort, Reading
+from agent.attached.modem_manager import ask_manager
+from agent.attached.port import Backoff, SparingLog, in_thread
 from agent.clock import Clock
-from agent.devices import Modem as ModemSettings
 from agent.errors import DeviceError
-from agent.modem_at import AtPort, Reading
-from agent.modem_manager import ask_manager
-from agent.port import Backoff, SparingLog, in_thread
 
 __all__ = ["Modem", "Reading", "masked"]
 

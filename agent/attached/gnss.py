@@ -11,13 +11,13 @@ from random import Random
 from struct import pack
 from typing import Protocol
 
+from agent.attached.devices import Gnss
+from agent.attached.gnss_gpsd import GpsdSource
+from agent.attached.gnss_serial import SerialSource
+from agent.attached.port import Backoff, SparingLog
 from agent.clock import Clock
 from agent.core.nmea import Fix
-from agent.devices import Gnss
 from agent.errors import DeviceError
-from agent.gnss_gpsd import GpsdSource
-from agent.gnss_serial import SerialSource
-from agent.port import Backoff, SparingLog
 
 __all__ = ["FIX_ID", "GnssReceiver", "pack_fix"]
 

@@ -4,8 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+from agent.attached.modem_at import Reading, tidy_iccid
 from agent.errors import DeviceError
-from agent.modem_at import Reading, tidy_iccid
 
 NAME = "ModemManager"
 ANSWER_S = 10

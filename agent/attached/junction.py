@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import NamedTuple
 
+from agent.attached.devices import Modem as ModemSettings
+from agent.attached.gnss import GnssReceiver
+from agent.attached.modem import Modem, Reading, masked
 from agent.clock import Clock
 from agent.config import NO_ICCID, Config
 from agent.core.frames import LatestFrames
-from agent.devices import Modem as ModemSettings
 from agent.errors import DeviceError
-from agent.gnss import GnssReceiver
 from agent.mapping.plan import Item
-from agent.modem import Modem, Reading, masked
 
 MODEM_S = 5  # how long the first login waits for the SIM card's number
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from agent.attached.port import open_serial, reason_of, serial_failures
 from agent.clock import Clock
 from agent.errors import DeviceError
-from agent.port import open_serial, reason_of, serial_failures
 
 if TYPE_CHECKING:
     import serial
