@@ -15,6 +15,8 @@ RESTART_MS = 100
 # What drivers can do, where neither kernel nor ip tell (before 5.16): the others are asked for error reports.
 NO_ERROR_REPORTS = frozenset(["mcp251x", "peak_usb", "kvaser_usb", "slcan"])
 CAN_LISTEN, ERROR_REPORTS, CAN_FD = "LISTEN-ONLY", "BERR-REPORTING", "FD"
+CAN_RESTART = "RESTART"  # no word of ip's, which does not say who can
+NO_RESTART = frozenset(["slcan"])  # its adapter does by itself what it does; newer kernels refuse restart-ms for it
 NOTHING_HEARD = ("errors and not one frame", "nothing heard so far")  # how the remarks on such an interface begin
 _LOUD = ("ERROR-PASSIVE", "BUS-OFF", "ERROR-WARNING")
 
@@ -41,13 +43,14 @@ def _details(machine: Machine) -> dict[str, dict[str, Any]]:
 def _found(folder: Path, link: Mapping[str, Any], rates: Rates) -> Found:
     name, info = folder.name, link.get("linkinfo", {})
     kind = info.get("info_kind", "")
-    driver = driver_of(folder)
+    data = info.get("info_data", {})
+    # slcand's interface has no device behind it; its driver alone has no clock but a list of bitrates.
+    driver = driver_of(folder) or ("slcan" if data.get("bitrate_const") and not data.get("clock") else "")
     up = "UP" in link.get("flags", []) if link else text_of(folder / "operstate") == "up"
     if kind in VIRTUAL or not (kind or driver):
         found = Found("socketcan", name, VIRTUAL.get(kind, "a CAN interface without hardware"), "up" if up else "down")
         commands = [] if up else [f"sudo ip link set {name} up"]
         return replace(found, toml=can_table(name, "socketcan", name, None), commands=commands)
-    data = info.get("info_data", {})
     modes = data.get("ctrlmode", [])
     rates = _rates(data, rates)
     able = _able(data, driver, rates)
@@ -71,9 +74,14 @@ def driver_of(folder: Path) -> str:
 
 def _rates(data: Mapping[str, Any], rates: Rates) -> Rates:
     """The bitrates that the interface is set to; those asked for where it has none yet."""
-    bitrate = data.get("bittiming", {}).get("bitrate") or rates.bitrate
-    data_bitrate = data.get("data_bittiming", {}).get("bitrate") or rates.data_bitrate
+    bitrate = _set(data, "bittiming") or rates.bitrate
+    data_bitrate = _set(data, "data_bittiming") or rates.data_bitrate
     return Rates(bitrate, data_bitrate, CAN_FD in data.get("ctrlmode", []) or rates.fd)
+
+
+def _set(data: Mapping[str, Any], what: str) -> int:
+    """The bitrate that is set, 0 for none; of a driver with a list of bitrates ip says it under another name."""
+    return data.get(what, {}).get("bitrate") or data.get(f"{what}_bitrate") or 0
 
 
 def _able(data: Mapping[str, Any], driver: str, rates: Rates) -> set[str]:
@@ -84,7 +92,7 @@ def _able(data: Mapping[str, Any], driver: str, rates: Rates) -> set[str]:
         able = {CAN_LISTEN} if driver in NO_ERROR_REPORTS else {CAN_LISTEN, ERROR_REPORTS}
     if "data_bittiming_const" in data or (rates.fd and "ctrlmode_supported" not in data):
         able.add(CAN_FD)
-    return able
+    return able if driver in NO_RESTART else able | {CAN_RESTART}
 
 
 def setting_up(name: str, rates: Rates, able: set[str], *, up: bool) -> list[str]:
@@ -93,7 +101,7 @@ def setting_up(name: str, rates: Rates, able: set[str], *, up: bool) -> list[str
     if rates.fd and CAN_FD in able:
         words += f" dbitrate {rates.data_bitrate} fd on"
     words += " listen-only on" if CAN_LISTEN in able else ""
-    words += f" restart-ms {RESTART_MS}"
+    words += f" restart-ms {RESTART_MS}" if CAN_RESTART in able else ""
     words += " berr-reporting on" if ERROR_REPORTS in able else ""
     return [f"sudo ip link set {name} down"] * up + [words]
 
@@ -104,13 +112,15 @@ def network_file(name: str, rates: Rates, able: set[str]) -> str:
     if rates.fd and CAN_FD in able:
         lines += [f"DataBitRate={rates.data_bitrate}", "FDMode=yes"]
     lines += ["ListenOnly=yes"] if CAN_LISTEN in able else []
-    lines += [f"RestartSec={RESTART_MS}ms"]
+    lines += [f"RestartSec={RESTART_MS}ms"] if CAN_RESTART in able else []
     lines += ["BusErrorReporting=yes"] if ERROR_REPORTS in able else []
     return "\n".join(lines) + "\n"
 
 
 def _what(folder: Path, driver: str, data: Mapping[str, Any]) -> str:
     """The product where USB says one, else the controller, and where it is."""
+    if driver == "slcan" and not (folder / "device").exists():
+        return "serial adapter, attached by slcand"
     device = (folder / "device").resolve()
     usb = " ".join(filter(None, (text_of(device.parent / "manufacturer"), text_of(device.parent / "product"))))
     chip = usb or data.get("bittiming_const", {}).get("name") or "CAN controller"
@@ -121,9 +131,9 @@ def _state(up: bool, data: Mapping[str, Any], modes: list[str]) -> str:
     if not up:
         return "down"
     parts = ["up"]
-    if bitrate := data.get("bittiming", {}).get("bitrate"):
+    if bitrate := _set(data, "bittiming"):
         parts.append(f"{bitrate} bit/s")
-    if bitrate := data.get("data_bittiming", {}).get("bitrate"):
+    if bitrate := _set(data, "data_bittiming"):
         parts.append(f"data {bitrate} bit/s")
     parts += [mode.lower() for mode in modes]
     return ", ".join([*parts, data["state"]] if "state" in data else parts)
@@ -148,7 +158,7 @@ def _heard(link: Mapping[str, Any], able: set[str], driver: str) -> list[str]:
     remarks = []
     if CAN_LISTEN in able and CAN_LISTEN not in data.get("ctrlmode", []):
         remarks.append("listen-only is off: it acknowledges frames and can disturb the bus; the command turns it on")
-    if not data.get("restart_ms"):
+    if CAN_RESTART in able and not data.get("restart_ms"):
         remarks.append("restart-ms is 0: once it is bus-off it stays so; the command sets it")
     errors = data.get("berr_counter", {}).get("rx", 0) or totals.get("bus_error", 0)
     errors = errors or data.get("state") in _LOUD or received.get("errors", 0)

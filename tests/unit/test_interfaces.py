@@ -61,6 +61,12 @@ VCAN = {
     "ifindex": 2, "ifname": "can0", "flags": ["NOARP", "UP", "LOWER_UP"], "mtu": 72, "link_type": "can",
     "linkinfo": {"info_kind": "vcan"},
 }  # fmt: skip
+# The same, of slcand's interface: neither controller nor clock, and a list of bitrates.
+SLCAN = {**CAN0, "flags": ["NOARP", "UP", "LOWER_UP"], "linkinfo": {"info_kind": "can", "info_data": {
+    "ctrlmode": ["LISTEN-ONLY"], "ctrlmode_supported": ["LISTEN-ONLY"], "state": "ERROR-ACTIVE", "restart_ms": 0,
+    "bittiming_bitrate": 250000, "bitrate_const": [10000, 20000, 50000, 100000, 125000, 250000, 500000, 800000, 1000000],
+    "clock": 0,
+}}}  # fmt: skip
 TO_LISTEN = "sudo ip link set can0 up type can bitrate 500000 listen-only on restart-ms 100 berr-reporting on"
 
 
@@ -202,6 +208,17 @@ def test_one_that_is_up_keeps_its_bitrate_and_goes_down_before_it_is_set(tree: T
     assert found.state == "up, 250000 bit/s, listen-only, berr-reporting, ERROR-ACTIVE"
     assert found.commands[0] == "sudo ip link set can0 down"
     assert "bitrate 250000" in found.commands[1]
+
+
+def test_a_serial_adapter_of_slcand(tree: Tree) -> None:
+    """It has no controller of the kernel's that could be restarted, and newer kernels refuse to be told."""
+    tree.interface(SLCAN, "", "")
+    found = tree.only()
+    assert found.what == "serial adapter, attached by slcand"
+    assert found.state == "up, 250000 bit/s, listen-only, ERROR-ACTIVE"
+    assert found.commands[1] == "sudo ip link set can0 up type can bitrate 250000 listen-only on"
+    assert "RestartSec" not in found.files["/etc/systemd/network/80-can0.network"]
+    assert "restart-ms" not in said(found)
 
 
 def test_fd_where_the_controller_speaks_it(tree: Tree) -> None:
