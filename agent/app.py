@@ -12,8 +12,8 @@ from random import Random
 import msgspec
 
 from agent.app_status import Status
-from agent.attached import Attached
-from agent.canbus import CanBus
+from agent.attached.junction import Attached
+from agent.canbus.bus import CanBus
 from agent.clock import Clock
 from agent.collect import Collector
 from agent.config import Config, vin_warning

@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from agent.canbus import CanBus
+from agent.attached.gnss import GnssReceiver
+from agent.canbus.bus import CanBus
 from agent.clock import Clock
 from agent.config import Config
 from agent.core.frames import LatestFrames
-from agent.gnss import GnssReceiver
 from agent.outbox_thread import OutboxThread
 from agent.platform.side import PlatformSide
 from agent.signalmap import CompiledMapping

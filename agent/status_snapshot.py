@@ -13,8 +13,8 @@ from agent.core.frames import NEVER, LatestFrames
 from agent.status import StatusError
 
 if TYPE_CHECKING:
-    from agent.canbus import CanBus
-    from agent.gnss import GnssReceiver
+    from agent.attached.gnss import GnssReceiver
+    from agent.canbus.bus import CanBus
 
 FORMAT = 1
 RECORDING = "log"  # the interface of a bus that nobody judges: it has no errors, and no silence

@@ -9,14 +9,14 @@ from agent.commands import print_json
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from agent.canbus import CanBus
+    from agent.attached.gnss import GnssReceiver
+    from agent.canbus.bus import CanBus
     from agent.config import Config
     from agent.core.frames import LatestFrames
-    from agent.gnss import GnssReceiver
     from agent.mapping.plan import CompiledMapping
-    from agent.watch_source import Ears, Moment
-    from agent.watch_text import Words
-    from agent.watch_view import View, Watcher
+    from agent.watch.source import Ears, Moment
+    from agent.watch.text import Words
+    from agent.watch.view import View, Watcher
 
 NAME = "watch"
 HELP = "show the mapped items, buses, outbox and link live"
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from agent.app import load_for
     from agent.config import load_config
     from agent.status import status_path
-    from agent.watch_view import Watcher
+    from agent.watch.view import Watcher
 
     if fault := _fault(args, find_spec("textual") is not None):
         sys.stderr.write(f"tbox watch: {fault}\n")
@@ -56,11 +56,11 @@ def run(args: argparse.Namespace) -> int:
     ears = _ears(config, mapping)
     path, watcher = status_path(config.path(config.outbox.path)), Watcher(mapping)
     if args.once:
-        from agent.watch_source import moments
+        from agent.watch.source import moments
 
         view = asyncio.run(_look(moments(path, ears), watcher, args.wait, rates=not args.json))
         return _print(view, watcher, args.lang, args.json)
-    from agent.watch_screen import WatchApp
+    from agent.watch.screen import WatchApp
 
     return WatchApp(watcher, path, ears, args.lang).show()
 
@@ -70,9 +70,9 @@ def _ears(config: "Config", mapping: "CompiledMapping") -> "Ears":
     from random import Random
 
     from agent.app import make_buses
+    from agent.attached.gnss import GnssReceiver
     from agent.clock import Clock
-    from agent.gnss import GnssReceiver
-    from agent.watch_source import Ears
+    from agent.watch.source import Ears
 
     clock, random = Clock(), Random()  # noqa: S311 - spreads waiting times
 
@@ -116,7 +116,7 @@ async def _look(found: "AsyncGenerator[Moment, None]", watcher: "Watcher", wait_
 
 def _print(view: "View", watcher: "Watcher", lang: str, as_json: bool) -> int:
     """1 where the items could not be read."""
-    from agent.watch_text import Words
+    from agent.watch.text import Words
 
     words = Words(watcher, lang)
     if as_json:
@@ -137,7 +137,7 @@ def _print_json(view: "View") -> None:
 
 def _print_tables(view: "View", words: "Words", lang: str) -> None:
     from agent.texttable import print_table
-    from agent.watch_text import BUS_HEADINGS, BUS_SIDES, HEADINGS, SIDES
+    from agent.watch.text import BUS_HEADINGS, BUS_SIDES, HEADINGS, SIDES
 
     print(words.title(view.snapshot, view.own))
     lines: list[tuple[str, ...]] = []

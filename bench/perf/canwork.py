@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from agent.canbus import CanBus
+from agent.canbus.bus import CanBus
 from agent.clock import Clock
 from agent.config import Can
 from agent.core.frames import LatestFrames

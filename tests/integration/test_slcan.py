@@ -18,9 +18,9 @@ import pytest
 from canbus_parts import EXTENDED, Kept, Settings
 from slcan_adapter import SlcanAdapter, line
 
-from agent.canbus import CanBus
-from agent.canbus_pythoncan import UNREADABLE_IN_A_ROW, open_bus
-from agent.canbus_slcan import frame_of
+from agent.canbus.bus import CanBus
+from agent.canbus.pythoncan import UNREADABLE_IN_A_ROW, open_bus
+from agent.canbus.slcan import frame_of
 from agent.clock import Clock
 from agent.core.packet import Packet
 from agent.errors import BusError

@@ -23,9 +23,9 @@ from agent.commands import watch
 from agent.config import load_config
 from agent.status import StatusError, StatusServer, follow, status_path
 from agent.status_snapshot import read_snapshot
-from agent.watch_rows import worst
-from agent.watch_source import Ears, moments
-from agent.watch_view import Watcher
+from agent.watch.rows import worst
+from agent.watch.source import Ears, moments
+from agent.watch.view import Watcher
 
 TBOX = [sys.executable, "-m", "agent.cli", "--lang", "en"]
 PATIENCE_S = 60

@@ -22,9 +22,9 @@ from agent.app import load_for, make_buses
 from agent.clock import Clock
 from agent.config import load_config
 from agent.status import status_path
-from agent.watch_screen import WatchApp
-from agent.watch_source import Ears
-from agent.watch_view import Watcher
+from agent.watch.screen import WatchApp
+from agent.watch.source import Ears
+from agent.watch.view import Watcher
 
 PATIENCE_S = 60
 

@@ -14,8 +14,8 @@ from agent.core.report import encode_report
 from agent.core.sampler import Sampler
 from agent.packetjson import packet_to_json
 from agent.signalmap import load_mapping
-from agent.watch_rows import Row, Rows
-from agent.watch_signals import GRADES, NEVER_SEEN, STALE, VALID, Signals
+from agent.watch.rows import Row, Rows
+from agent.watch.signals import GRADES, NEVER_SEEN, STALE, VALID, Signals
 
 DBC = Path(__file__).parents[2] / "dbc"
 CARS = {

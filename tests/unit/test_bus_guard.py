@@ -14,9 +14,9 @@ from canbus_parts import Kept, Settings
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import agent.canbus_link
-from agent.canbus import CanBus
-from agent.canbus_link import Link, Place, _parse, read_link
+import agent.canbus.link
+from agent.canbus.bus import CanBus
+from agent.canbus.link import Link, Place, _parse, read_link
 from agent.clock import Clock
 
 PATIENCE_S = 20
@@ -36,7 +36,7 @@ def test_where_nobody_can_be_asked_nothing_is_claimed(monkeypatch: pytest.Monkey
     def refused(*_: object) -> None:
         raise OSError(97, "Address family not supported by protocol")
 
-    monkeypatch.setattr(agent.canbus_link.socket, "socket", refused)
+    monkeypatch.setattr(agent.canbus.link.socket, "socket", refused)
     place = Place(Settings(interface="socketcan", channel="absent0"))
     assert (place.link(), place.fault()) == (None, None)
 
@@ -109,7 +109,7 @@ def test_a_serial_adapter_is_pulled_out_and_comes_back(
 ) -> None:
     """Its device file goes with it; the back-off, by then long, does not delay its return."""
     pytest.importorskip("serial")
-    monkeypatch.setattr(agent.canbus_link, "DEVICES", str(tmp_path))
+    monkeypatch.setattr(agent.canbus.link, "DEVICES", str(tmp_path))
     port = tmp_path / "ttyUSB0"
     settings: Any = Settings(
         interface="slcan", channel=f"{port}@115200", bitrate=500_000, options={"sleep_after_open": 0}

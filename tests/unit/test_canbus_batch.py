@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from agent.canbus_batch import MANY, SO_RXQ_OVFL, SO_TIMESTAMPNS, Batch
+from agent.canbus.batch import MANY, SO_RXQ_OVFL, SO_TIMESTAMPNS, Batch
 
 BYTES = 16
 

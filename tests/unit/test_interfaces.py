@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.canbus_arguments import settings_fault
+from agent.canbus.arguments import settings_fault
 from agent.cli import main
 from agent.commands.interfaces import print_found
 from agent.config import Can
 from agent.config_values import convert
-from agent.interfaces import Found, Machine, Rates, what_next
-from agent.interfaces_all import find_all
-from agent.interfaces_hat import WANTED
+from agent.interfaces.all import find_all
+from agent.interfaces.found import Found, Machine, Rates, what_next
+from agent.interfaces.hat import WANTED
 
 # iproute2 6.1, kernel 6.1, two SJA1000: one set up, one as it comes.
 CAN0: dict[str, Any] = {
@@ -61,6 +61,12 @@ VCAN = {
     "ifindex": 2, "ifname": "can0", "flags": ["NOARP", "UP", "LOWER_UP"], "mtu": 72, "link_type": "can",
     "linkinfo": {"info_kind": "vcan"},
 }  # fmt: skip
+# The same, of slcand's interface: neither controller nor clock, and a list of bitrates.
+SLCAN = {**CAN0, "flags": ["NOARP", "UP", "LOWER_UP"], "linkinfo": {"info_kind": "can", "info_data": {
+    "ctrlmode": ["LISTEN-ONLY"], "ctrlmode_supported": ["LISTEN-ONLY"], "state": "ERROR-ACTIVE", "restart_ms": 0,
+    "bittiming_bitrate": 250000, "bitrate_const": [10000, 20000, 50000, 100000, 125000, 250000, 500000, 800000, 1000000],
+    "clock": 0,
+}}}  # fmt: skip
 TO_LISTEN = "sudo ip link set can0 up type can bitrate 500000 listen-only on restart-ms 100 berr-reporting on"
 
 
@@ -202,6 +208,17 @@ def test_one_that_is_up_keeps_its_bitrate_and_goes_down_before_it_is_set(tree: T
     assert found.state == "up, 250000 bit/s, listen-only, berr-reporting, ERROR-ACTIVE"
     assert found.commands[0] == "sudo ip link set can0 down"
     assert "bitrate 250000" in found.commands[1]
+
+
+def test_a_serial_adapter_of_slcand(tree: Tree) -> None:
+    """It has no controller of the kernel's that could be restarted, and newer kernels refuse to be told."""
+    tree.interface(SLCAN, "", "")
+    found = tree.only()
+    assert found.what == "serial adapter, attached by slcand"
+    assert found.state == "up, 250000 bit/s, listen-only, ERROR-ACTIVE"
+    assert found.commands[1] == "sudo ip link set can0 up type can bitrate 250000 listen-only on"
+    assert "RestartSec" not in found.files["/etc/systemd/network/80-can0.network"]
+    assert "restart-ms" not in said(found)
 
 
 def test_fd_where_the_controller_speaks_it(tree: Tree) -> None:
@@ -455,7 +472,7 @@ def test_libraries_that_break_are_none(tree: Tree, answer: str) -> None:
 
 
 def test_the_libraries_of_this_machine_are_asked_in_a_process_of_their_own() -> None:
-    from agent.interfaces_libraries import library_devices
+    from agent.interfaces.libraries import library_devices
 
     assert all(each.kind == "library" for each in library_devices(Machine(), Rates()))
 

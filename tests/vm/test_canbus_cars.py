@@ -16,7 +16,7 @@ from random import Random
 import pytest
 from canbus_parts import Settings
 
-from agent.canbus import CanBus
+from agent.canbus.bus import CanBus
 from agent.clock import Clock
 from agent.core.frames import NEVER, LatestFrames
 from agent.core.packet import Packet

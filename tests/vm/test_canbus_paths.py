@@ -12,8 +12,8 @@ import pytest
 from canbus_parts import Settings
 from random_plans import LONG_MS, Bus
 
-from agent.canbus import CanBus
-from agent.canbus_raw import CAN_RAW_ERR_FILTER
+from agent.canbus.bus import CanBus
+from agent.canbus.raw import CAN_RAW_ERR_FILTER
 from agent.clock import Clock
 from agent.core.frames import NEVER, LatestFrames
 from agent.core.signals import Decoder
