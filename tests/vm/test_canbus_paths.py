@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import select
 import socket
 import struct
 import subprocess
@@ -18,6 +19,7 @@ from agent.core.frames import NEVER, LatestFrames
 from agent.core.signals import Decoder
 
 PATIENCE_S = 30
+CAN_RAW_ERR_FILTER = 2
 MS = 1_000_000
 CLOSE = 20 * MS  # how far two readings of the clock are apart on a busy machine
 BUFFER_BYTES = 16 << 20
@@ -30,22 +32,37 @@ class Sender:
     def __init__(self, channel):
         self.socket = socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW)
         self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FD_FRAMES, 1)
+        self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_RECV_OWN_MSGS, 1)
+        self.socket.setsockopt(socket.SOL_CAN_RAW, CAN_RAW_ERR_FILTER, 0x1FFFFFFF)
         self.socket.setsockopt(socket.SOL_SOCKET, 33, BUFFER_BYTES)  # SO_RCVBUFFORCE
         self.socket.bind((channel,))
         self.socket.setblocking(False)
+        self._heard = []
 
     def send(self, can_id, data, fd=False):
+        """Back when the frame is there for everybody: a busy kernel hands it on a while after it has taken it."""
         self.socket.send(struct.pack("=IB3x", can_id, len(data)) + data.ljust(64 if fd else 8, b"\0"))
+        while not self._take():
+            assert select.select([self.socket], [], [], PATIENCE_S)[0], "the frame did not come back"
 
     def heard(self):
         """(identifier, data) of what others have sent since the last time."""
-        found = []
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                message = self.socket.recv(72)
-                can_id, size = struct.unpack_from("=IB", message)
-                found.append((can_id, message[8 : 8 + size]))
+        while self._take() is not None:
+            pass
+        found, self._heard = self._heard, []
         return found
+
+    def _take(self):
+        """Whether the next frame is our own; None when there is none."""
+        try:
+            message, _, told, _ = self.socket.recvmsg(72)
+        except BlockingIOError:
+            return None
+        own = bool(told & socket.MSG_CONFIRM)
+        if not own:
+            can_id, size = struct.unpack_from("=IB", message)
+            self._heard.append((can_id, message[8 : 8 + size]))
+        return own
 
 
 def ip(*arguments):
