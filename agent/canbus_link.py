@@ -141,4 +141,6 @@ class Place:
             return None
         name = self.name
         lasting = f"ip link set {name} down; ip link set {name} up type can listen-only on"
-        return f"{name} acknowledges frames, listen_only = true notwithstanding: that is set at the interface: {lasting}"
+        return (
+            f"{name} acknowledges frames, listen_only = true notwithstanding: that is set at the interface: {lasting}"
+        )
