@@ -11,8 +11,9 @@ from random import Random
 
 import msgspec
 
-from agent.attached import Attached
-from agent.canbus import CanBus
+from agent.app_status import Status
+from agent.attached.junction import Attached
+from agent.canbus.bus import CanBus
 from agent.clock import Clock
 from agent.collect import Collector
 from agent.config import Config, vin_warning
@@ -24,6 +25,7 @@ from agent.outbox_thread import OutboxThread
 from agent.platform.side import PlatformSide
 from agent.platform.uplink import Uplink
 from agent.signalmap import CompiledMapping, load_mapping
+from agent.status import StatusServer, status_path
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,22 @@ def check_speed(config: Config, clock: Clock, file: str) -> None:
         raise ConfigError(
             file, [f"can: --speed works with {', '.join(SCALABLE)} only; real interface: {', '.join(real)}"]
         )
+
+
+def make_buses(
+    config: Config, mapping: CompiledMapping, latest: LatestFrames, clock: Clock, random: Random
+) -> list[CanBus]:
+    """The buses that the mapping reads something from, feeding `latest`."""
+    indexes = {name: index for index, name in enumerate(mapping.buses)}
+    buses = []
+    for settings in config.can:
+        if settings.name not in indexes:
+            log.warning("can bus not opened name=%s reason=the mapping reads nothing from it", settings.name)
+            continue
+        if settings.interface == "log":
+            settings = msgspec.structs.replace(settings, channel=str(config.path(settings.channel)))
+        buses.append(CanBus(settings, indexes[settings.name], latest, clock, random))
+    return buses
 
 
 class Agent:
@@ -116,7 +134,7 @@ class Agent:
         platform = PlatformSide(self._config, self._file, self._edition, self._clock, outbox, self._random)
         await platform.open()
         self.uplink = platform.uplink
-        buses = self._make_buses()
+        buses = make_buses(self._config, self.mapping, self.latest, self._clock, self._random)
 
         def refresh() -> None:
             for bus in buses:
@@ -140,8 +158,11 @@ class Agent:
         names = self.mapping.buses
         attached = Attached(self._config, names, self.latest, self._clock, self._random, platform.sim_card)
         self.attached = attached
+        status = Status(self._config, self.mapping, self.latest, self._clock, buses, attached.gnss, outbox, platform)
+        server = StatusServer(status_path(self._config.path(self._config.outbox.path)), status.snapshot, self._clock)
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(server.run(), name="status")
                 for bus in buses:
                     group.create_task(bus.run(), name=f"bus {bus.settings.name}")
                 attached.start(group)
@@ -166,19 +187,6 @@ class Agent:
         """The first whole second at which the buses will have been heard for `LEAD_MS`."""
         first = self._clock.next_second()
         return first if first >= self._clock.now() + LEAD_MS else first + 1000
-
-    def _make_buses(self) -> list[CanBus]:
-        indexes = {name: index for index, name in enumerate(self.mapping.buses)}
-        buses = []
-        for settings in self._config.can:
-            if settings.name not in indexes:
-                log.warning("can bus not opened name=%s reason=the mapping reads nothing from it", settings.name)
-                continue
-            if settings.interface == "log":
-                path = str(self._config.path(settings.channel))
-                settings = msgspec.structs.replace(settings, channel=path)
-            buses.append(CanBus(settings, indexes[settings.name], self.latest, self._clock, self._random))
-        return buses
 
     async def _watch(self, buses: list[CanBus]) -> None:
         """Once a minute: say how things stand; early on, each message that is missing."""

@@ -23,6 +23,7 @@ COMMANDS = (
     "interfaces",
     "check",
     "run",
+    "watch",
     "replay",
     "suggest",
     "decode",

@@ -68,8 +68,17 @@ class Clock:
         return stamp * self._times // (self._per * NS_PER_MS)
 
     def ahead_ns(self) -> int:
-        """Nanoseconds by which the real wall clock, in which the kernel marks frames, is ahead of stamps just now."""
-        return self._time_ns() - self.stamp()
+        """Nanoseconds by which the real wall clock, in which the kernel marks frames, is ahead of stamps just now.
+
+        Whoever is interrupted between reading the one and the other reads them again, a few times.
+        """
+        for _ in range(4):
+            before = self.stamp()
+            wall = self._time_ns()
+            took = self.stamp() - before
+            if took < NS_PER_MS:
+                break
+        return wall - before - took // 2
 
     def wall_ms(self) -> int:
         """Scaled Unix milliseconds."""

@@ -7,8 +7,8 @@
 [outbox]    path, keep_days, max_mb, reissue_days
 [log]       level
 [control]   what the platform may set and order, and the programs that do it: agent/control.py
-[gnss]      device or gpsd, baud, name: a receiver beside the buses: agent/devices.py
-[modem]     port or manager, baud: whom to ask for the ICCID: agent/devices.py
+[gnss]      device or gpsd, baud, name: a receiver beside the buses: agent/attached/devices.py
+[modem]     port or manager, baud: whom to ask for the ICCID: agent/attached/devices.py
 [security]  encryption, sign, private_key, ...: agent/security.py
 """
 
@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.attached.devices import Gnss, Modem, device_faults
 from agent.config_values import convert, shown
 from agent.control import Control, control_faults
 from agent.core.editions import DEFAULT_EDITION, EDITIONS
@@ -26,7 +27,6 @@ from agent.core.hostname import is_host_name
 from agent.core.packet import VIN_SIZE
 from agent.core.parameters import Codes, PackCodes
 from agent.core.session import LOGIN
-from agent.devices import Gnss, Modem, device_faults
 from agent.errors import ConfigError
 from agent.security import Security, security_faults
 from agent.shipped import dbc_folder as dbc_folder

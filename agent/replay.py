@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from agent.canlog import LogReader, MaskedIds
+from agent.canlog.reader import LogReader, MaskedIds
 from agent.core.edition import Edition
 from agent.core.frames import LatestFrames
 from agent.core.packet import COMMAND, PLAIN, build_packet, time_bytes

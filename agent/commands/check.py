@@ -31,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from agent.app import load_for
-    from agent.attached import describe as describe_attached
-    from agent.canbus_arguments import settings_fault
-    from agent.canbus_pythoncan import interface_fault
+    from agent.attached.junction import describe as describe_attached
+    from agent.canbus.arguments import settings_fault
+    from agent.canbus.pythoncan import interface_fault
     from agent.clock import Clock
     from agent.commands.params import platform_remarks
     from agent.config import load_config, vin_warning
@@ -187,7 +187,7 @@ def _listen_warnings(config: "Config", mapping: "CompiledMapping") -> "Iterator[
 
 def _buses(config: "Config", mapping: "CompiledMapping") -> list[dict[str, str]]:
     """How each bus will be heard on this machine."""
-    from agent.canbus_choice import described
+    from agent.canbus.choice import described
     from agent.core.frames import LatestFrames
 
     latest = LatestFrames(mapping.plan)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from agent.commands import print_json
 
 if TYPE_CHECKING:
-    from agent.interfaces import Found
+    from agent.interfaces.found import Found
 
 NAME = "interfaces"
 HELP = "list CAN adapters, HATs, GNSS receivers and modems, each with the lines for configuration and shell"
@@ -27,8 +27,8 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from agent.errors import ConfigError
-    from agent.interfaces import Machine, Rates, what_next
-    from agent.interfaces_all import find_all
+    from agent.interfaces.all import find_all
+    from agent.interfaces.found import Machine, Rates, what_next
 
     for name in ("bitrate", "data_bitrate"):
         value = getattr(args, name)

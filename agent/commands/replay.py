@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.canlog import LogReader
+    from agent.canlog.reader import LogReader
     from agent.core.edition import Edition
     from agent.replay import Replay
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     import logging
 
     from agent.app import load_for
-    from agent.canlog import read_log
+    from agent.canlog.reader import read_log
     from agent.config import load_config
     from agent.mapping.plan import rivalries, unseen
     from agent.replay import Replay, wanted_ids

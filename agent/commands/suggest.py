@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from agent.canlog import LogReader
+    from agent.canlog.reader import LogReader
     from agent.suggest.behaviour import Recording
     from agent.suggest.proposals import Proposal
 
@@ -105,7 +105,7 @@ def _written(file: str, folder: Path) -> str:
 
 
 def _open(path: str, wanted: "Container[int] | None") -> "LogReader":
-    from agent.canlog import read_log
+    from agent.canlog.reader import read_log
 
     return read_log(path, wanted=wanted)
 

@@ -36,7 +36,11 @@ class Sampler:
 
     def sample(self, latest: "LatestFrames", now: int) -> "list[tuple[int, dict[str, Any]]]":
         """Return (type, values) of every body of the mapping at `now` (ticks), in order of type."""
-        values = self._defaults[:]
+        return self.assemble(self.values(latest, now))
+
+    def values(self, latest: "LatestFrames", now: int) -> "list[Any]":
+        """Return the counts of every out of the plan at `now` (ticks)."""
+        values: "list[Any]" = self._defaults[:]
         operands: "list[Any]" = [None] * self._operands
         self._decoder.decode(latest, now, values, operands)
         for out, tree in self._truths:
@@ -63,6 +67,10 @@ class Sampler:
                 self._position(values, step[1], step[2], step[3], step[4])
             else:
                 self._alarms(values, step)
+        return values
+
+    def assemble(self, values: "list[Any]") -> "list[tuple[int, dict[str, Any]]]":
+        """Return the bodies that hold these `values`."""
         return [(type_id, _assemble(node, values)) for type_id, node in self._bodies]
 
     def _position(

@@ -80,7 +80,8 @@ def compile_mapping(
             [f"a report has a data unit of {size} bytes, a packet holds {MAX_DATA_UNIT}; leave out items or lists"],
         )
     name = document["name"]
-    return CompiledMapping(name, edition.name, declared, plan, list(buses), bodies.items, values.warnings)
+    readings = values.sources.readings
+    return CompiledMapping(name, edition.name, declared, plan, list(buses), bodies.items, values.warnings, readings)
 
 
 def _unit_size(edition: Edition, plan: dict[str, Any]) -> int:

@@ -1,6 +1,6 @@
 """What a compiled mapping consists of; no library behind it, so that a warm cache is read quickly."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,9 @@ class Item:
 class CompiledMapping:
     """`plan` for the core, `buses` in the order of its bus numbers, provenance of every item, `warnings`.
 
-    `declared`: the bodies of the maker's own, [type, [arguments of `Field`, ...]].
+    `declared`: the bodies of the maker's own, [type, [arguments of `Field`, ...]]. `readings`: the signal behind each row of the
+    plan's sources, [is it an operand, out or operand index, bus.message.signal, unit in the DBC, factor in the DBC (numerator,
+    denominator), offset in the DBC (the same)]; for people, the core does without.
     """
 
     name: str
@@ -53,6 +55,7 @@ class CompiledMapping:
     buses: list[str]
     items: list[Item]
     warnings: list[str]
+    readings: list[list[Any]] = field(default_factory=list)
 
     @property
     def edition(self) -> Edition:

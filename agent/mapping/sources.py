@@ -128,6 +128,7 @@ class Sources:
         self._frames: dict[tuple[int, int, int | None], Frame] = {}
         self._rows: list[Row] = []  # per source: length, timeout, little, big, careful little, careful big
         self._operands: dict[tuple[Any, ...], int] = {}
+        self.readings: list[Row] = []  # see CompiledMapping
 
     @property
     def operand_count(self) -> int:
@@ -208,6 +209,7 @@ class Sources:
         `special`: [raw, value] pairs that go first; hi < lo: only those.
         """
         factor, offset = scale
+        self._note(place, False, out)
         if place.is_float:
             den = math.lcm(factor.denominator, offset.denominator)
             row = [lo, hi, int(factor * den), int(offset * den), den, out]
@@ -229,12 +231,17 @@ class Sources:
         key = (frame.bus, frame.can_id, frame.source, place.signal.name, scale, repr(special), listed)
         if key not in self._operands:
             index = self._operands[key] = len(self._operands)
+            self._note(place, True, index)
             factor, offset = scale
             den = math.lcm(factor.denominator, offset.denominator)
             first, last = (1, 0) if listed else place.raw_range
             row = [first, last, int(factor * den), int(offset * den), den, index]
             self._add_row(place, row, FLOAT_OPERAND if place.is_float else OPERAND, special)
         return self._operands[key]
+
+    def _note(self, place: Place, operand: bool, index: int) -> None:
+        scale = [*place.factor.as_integer_ratio(), *place.offset.as_integer_ratio()]
+        self.readings.append([int(operand), index, place.label, place.signal.unit or "", *scale])
 
     def _add_row(self, place: Place, row: Row, kind: int | None, special: Row) -> None:
         """`kind` None: a plain row."""

@@ -78,6 +78,11 @@ class PlatformSide:
         self.uplink.phase(active)
         self.monitoring.phase(active)
 
+    def endpoint(self) -> str:
+        """Where the first link goes, or would go: host:port."""
+        place = self.parameters.endpoint()
+        return f"{place.host}:{place.port}"
+
     def sim_card(self, iccid: str) -> None:
         """The modem has told whose SIM card it is: from the next login on that is sent, not what is configured."""
         self._login["iccid"] = iccid.encode()

@@ -98,12 +98,18 @@ class Uplink:
         self._awake = True
         self._resting = False  # logged out because the vehicle has nothing more to report
         self._outage = Outage(clock.now())
+        self._turned = ("", clock.wall_ms())
         self._remarks = Remarks(log)
 
     @property
     def state(self) -> str:
         """The session's state: offline, logging_in, logged_in, ..."""
         return self._session.state
+
+    @property
+    def link(self) -> tuple[str, int]:
+        """(endpoint, since when in Unix ms) of the link; no endpoint while there is none."""
+        return self._turned
 
     def appended(self, ids: list[int], rows: list[NewRow], held: int = 0) -> None:
         """Rows of one sample stand in the outbox, live if logged in then; with them `held` older ones, which are backlog."""
@@ -136,6 +142,7 @@ class Uplink:
                 await self._pause()
                 continue
             self.counters.connects += 1
+            self._turned = (link.endpoint, self._clock.wall_ms())
             try:
                 await self._serve(link)
             except _EndedError as error:
@@ -150,6 +157,7 @@ class Uplink:
                 self._say(logging.WARNING, text, link.endpoint, in_flight, error)
             finally:
                 link.close()
+                self._turned = ("", self._clock.wall_ms())
             while self._resting:
                 self._wake.clear()
                 await self._wake.wait()

@@ -33,5 +33,5 @@ if [ -e "$venv" ] && [ ! -e "$venv/pyvenv.cfg" ]; then die 2 "$venv is in the wa
 "$python" -m venv --clear "$venv"
 # Settings of this machine's pip that point elsewhere must not reach in.
 PIP_CONFIG_FILE=/dev/null "$venv/bin/python" -m pip --isolated --disable-pip-version-check install -q --no-index \
-    --find-links "$bundle/wheels" 'tbox-agent[bench,crypto,serial,suggest]'
+    --find-links "$bundle/wheels" 'tbox-agent[bench,crypto,serial,suggest,watch]'
 printf 'installed; start with\n  %s/bin/tbox --help\n' "$venv"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.canlog import LogReader, MaskedIds
+from agent.canlog.reader import LogReader, MaskedIds
 from agent.core.frames import LatestFrames
 from agent.core.signals import Decoder
 from agent.suggest.candidates import Candidate

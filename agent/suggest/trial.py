@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.canlog import LogReader
+from agent.canlog.reader import LogReader
 from agent.core.editions import EDITIONS
 from agent.errors import ConfigError
 from agent.mapping.plan import DbcSource

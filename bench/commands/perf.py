@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Names, size and form."""
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(FIGURES)} (default: all)")
     parser.add_argument("--json", action="store_true", help="a list of rows as JSON")
-    parser.add_argument("--quick", action="store_true", help="smaller sizes, the same bounds: within a minute")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, the same bounds: in half the time")
 
 
 def run(args: argparse.Namespace) -> int:

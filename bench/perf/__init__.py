@@ -29,6 +29,11 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "drain": ("drain",),
     "memory": ("memory",),
     "grid": ("grid",),
+    "gnss": ("gnss",),
+    "bus": ("bus",),
+    "raw": ("bus",),
+    "agent": ("fullcar",),
+    "alarm": ("fullcar",),
 }
 
 # A part of the machine or of the installation that is missing costs its row, not the others.

@@ -18,9 +18,9 @@ import can
 import cantools
 from can.interfaces.virtual import VirtualBus
 
-from agent.canbus_feed import Feed
-from agent.canbus_pythoncan import POLL_S, PythonCanPath
-from agent.canbus_trouble import Trouble
+from agent.canbus.feed import Feed
+from agent.canbus.pythoncan import POLL_S, PythonCanPath
+from agent.canbus.trouble import Trouble
 from agent.clock import Clock
 from agent.core.frames import LatestFrames
 from agent.errors import BusError

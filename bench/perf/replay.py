@@ -18,7 +18,7 @@ import can
 import cantools.database
 from cantools.database.can import Database
 
-from agent.canlog import read_log
+from agent.canlog.reader import read_log
 from agent.config import dbc_folder
 from agent.core.editions import EDITIONS
 from agent.core.frames import EXTENDED

@@ -12,7 +12,7 @@ from typing import Any
 
 import can
 
-from agent.canlog import MaskedIds, read_log
+from agent.canlog.reader import MaskedIds, read_log
 from agent.core.frames import LatestFrames
 from bench.perf.traffic import compiled_plan, message
 

@@ -105,7 +105,7 @@ async def until(condition) -> None:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.port.FIRST_DELAY_S", 0.1)
+    monkeypatch.setattr("agent.attached.port.FIRST_DELAY_S", 0.1)
 
 
 async def run(folder: Path, scene) -> Agent:
@@ -146,7 +146,7 @@ def test_a_receiver_and_a_modem(tmp_path: Path) -> None:
 
 
 def test_without_either_the_agent_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.attached.MODEM_S", 0.5)
+    monkeypatch.setattr("agent.attached.junction.MODEM_S", 0.5)
 
     async def scene(platform: Platform, agent: Agent) -> None:
         await until(lambda: len(platform.positions) > 1)

@@ -13,10 +13,10 @@ from random import Random
 
 import pytest
 
+from agent.attached.devices import Gnss
+from agent.attached.gnss import GnssReceiver
 from agent.clock import Clock
 from agent.core.nmea import Fix, NmeaReader
-from agent.devices import Gnss
-from agent.gnss import GnssReceiver
 
 PATIENCE_S = 60
 CYCLE_S = 0.002  # between two lines of the log
@@ -51,8 +51,8 @@ def gpsd(log: Path, port: int) -> Iterator[subprocess.Popen]:
 
 async def listened(settings: Gnss, monkeypatch: pytest.MonkeyPatch, gone) -> list[Fix]:
     """Every fix until `gone(receiver, fixes)`."""
-    monkeypatch.setattr("agent.gnss.FLOOR_MS", 0)  # the logs are older than this program
-    monkeypatch.setattr("agent.port.FIRST_DELAY_S", 0.1)
+    monkeypatch.setattr("agent.attached.gnss.FLOOR_MS", 0)  # the logs are older than this program
+    monkeypatch.setattr("agent.attached.port.FIRST_DELAY_S", 0.1)
     receiver = GnssReceiver(settings, 0, Nowhere(), Clock(), Random(1))
     fixes: list[Fix] = []
     give = receiver._give

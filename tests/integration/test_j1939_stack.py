@@ -11,7 +11,7 @@ import cantools.database
 import j1939
 import pytest
 
-from agent.canlog import read_log
+from agent.canlog.reader import read_log
 from agent.core.frames import LatestFrames
 from agent.core.j1939 import EXTENDED, Transport
 from agent.core.sampler import Sampler

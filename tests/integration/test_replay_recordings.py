@@ -8,7 +8,7 @@ import can
 import cantools.database
 import pytest
 
-from agent.canlog import read_log
+from agent.canlog.reader import read_log
 from agent.cli import main
 
 MAPPING = """format = 1

@@ -18,9 +18,9 @@ import pytest
 from canbus_parts import EXTENDED, Kept, Settings
 from slcan_adapter import SlcanAdapter, line
 
-from agent.canbus import CanBus
-from agent.canbus_pythoncan import UNREADABLE_IN_A_ROW, open_bus
-from agent.canbus_slcan import frame_of
+from agent.canbus.bus import CanBus
+from agent.canbus.pythoncan import UNREADABLE_IN_A_ROW, open_bus
+from agent.canbus.slcan import frame_of
 from agent.clock import Clock
 from agent.core.packet import Packet
 from agent.errors import BusError
@@ -73,11 +73,19 @@ def test_the_adapter_is_set_closed_listens_and_is_never_told_to_send(adapter: Sl
 
 
 def test_an_adapter_that_was_left_open_as_a_node_becomes_a_listener(adapter: SlcanAdapter) -> None:
-    with open_bus(settings(adapter, listen_only=False)):
-        adapter.wait_for(lambda adapter: adapter.mode == "O")
-        with open_bus(settings(adapter, bitrate=None)):
-            adapter.wait_for(lambda adapter: adapter.mode == "L")
+    adapter.mode = "O"
+    with open_bus(settings(adapter, bitrate=None)):
+        adapter.wait_for(lambda adapter: adapter.mode == "L")
     assert adapter.sent == []
+
+
+def test_a_port_that_another_program_holds_is_left_alone(adapter: SlcanAdapter) -> None:
+    with open_bus(settings(adapter)):
+        told = list(adapter.commands)
+        with pytest.raises(BusError, match="another program holds the port"):
+            open_bus(settings(adapter))
+        assert adapter.mode == "L"
+        assert adapter.commands == told
 
 
 def test_a_bus_that_is_not_to_listen_only_is_opened_as_a_node(adapter: SlcanAdapter) -> None:
@@ -103,7 +111,7 @@ WAYS: dict[str, list[bytes]] = {
 def test_frames_of_both_kinds_arrive_however_they_come(adapter: SlcanAdapter, pieces: list[bytes]) -> None:
     bus, kept = receive(adapter, pieces, 3)
     assert kept.called == KEPT
-    assert (bus.feed.frames, bus.feed.unreadable, bus.reopened) == (3, 0, 0)
+    assert (bus.feed.frames, bus.feed.unreadable, bus.guard.trouble.reopened) == (3, 0, 0)
     assert adapter.sent == []
 
 
@@ -141,7 +149,7 @@ WRONG = {
 def test_a_line_that_is_no_frame_is_counted_and_the_next_one_is_right(adapter: SlcanAdapter, wrong: bytes) -> None:
     bus, kept = receive(adapter, wrong + THREE, 3)
     assert kept.called == KEPT
-    assert (bus.feed.unreadable, bus.reopened) == (1, 0)
+    assert (bus.feed.unreadable, bus.guard.trouble.reopened) == (1, 0)
 
 
 def test_every_line_cut_short_is_refused() -> None:
@@ -241,7 +249,7 @@ def test_an_adapter_unplugged_and_plugged_in_again_goes_on(
 
     bus, kept = asyncio.run(run())
     assert kept.called == [(1, b"\1"), (2, b"\1"), (3, b"\1")]
-    assert bus.reopened == 3
+    assert bus.guard.trouble.reopened == 3
     assert adapter.sent == []
     assert "CAN bus away bus=pt" in caplog.text
 

@@ -7,7 +7,7 @@ import can
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.canlog import read_log
+from agent.canlog.reader import read_log
 
 EXT = 0x80000000
 HEADS = [

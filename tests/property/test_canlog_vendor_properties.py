@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.canlog import LogReader, read_log
+from agent.canlog.reader import LogReader, read_log
 from agent.errors import ConfigError
 
 EXT = 0x80000000

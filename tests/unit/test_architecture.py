@@ -15,22 +15,24 @@ MODULES = {
 }
 TREES = {name: ast.parse(path.read_text(encoding="utf-8"), str(path)) for name, path in MODULES.items()}
 
+# Packages whose modules are areas, each with its module's name; the package itself is a docstring.
+OF_SEVERAL_AREAS = ("attached", "platform")
+
 # An area imports its own modules and the areas of lower layers; areas of one layer do not know each other.
 LAYERS = {
-    "core": 0,
-    "platform": 0,  # the package itself: a docstring
+    **dict.fromkeys(("core", *OF_SEVERAL_AREAS), 0),
     "errors": 1,
     **dict.fromkeys(
         ("beijing", "clock", "control", "labels", "programs", "progress", "remarks", "security", "tomlfile"), 2
     ),
     **dict.fromkeys(("devices", "port", "shipped"), 2),
-    **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "health", "packetjson"), 3),
+    **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "status", "packetjson"), 3),
     **dict.fromkeys(("interfaces", "modem", "parameters"), 3),
     **dict.fromkeys(
-        ("attached", "collect", "coverage", "diagnosis", "explain", "replay", "suggest", "uplink", "wireshark"), 4
+        ("junction", "collect", "coverage", "diagnosis", "explain", "replay", "suggest", "uplink", "wireshark"), 4
     ),
     "commanded": 4,
-    **dict.fromkeys(("effects", "monitoring"), 5),
+    **dict.fromkeys(("effects", "monitoring", "watch"), 5),
     "side": 6,
     "app": 7,
     **dict.fromkeys(("cli", "commands", "board"), 8),
@@ -55,12 +57,9 @@ every_module = pytest.mark.parametrize("name", MODULES)
 
 
 def area(module: str) -> str:
-    """agent.core.field -> core, agent.canbus_bcm -> canbus, agent.mapping.plan -> signalmap; else the module's own name.
-
-    The package `platform` holds several areas, each with its module's name.
-    """
+    """agent.core.field -> core, agent.outbox_file -> outbox, agent.mapping.plan -> signalmap; else the module's own name."""
     names = module.split(".")
-    top = names[2] if names[1] == "platform" and len(names) > 2 else names[1]
+    top = names[2] if names[1] in OF_SEVERAL_AREAS and len(names) > 2 else names[1]
     if top.split("_")[0] in LAYERS:
         return top.split("_")[0]
     return next((whole for begin, whole in PART_OF.items() if top.startswith(begin)), top)

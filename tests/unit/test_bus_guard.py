@@ -14,10 +14,10 @@ from canbus_parts import Kept, Settings
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import agent.canbus_link
-from agent.canbus import CanBus
-from agent.canbus_guard import Guard
-from agent.canbus_link import Link, Place, _parse, read_link
+import agent.canbus.link
+from agent.canbus.bus import CanBus
+from agent.canbus.guard import Guard
+from agent.canbus.link import Link, Place, _parse, read_link
 from agent.clock import Clock
 
 PATIENCE_S = 20
@@ -37,7 +37,7 @@ def test_where_nobody_can_be_asked_nothing_is_claimed(monkeypatch: pytest.Monkey
     def refused(*_: object) -> None:
         raise OSError(97, "Address family not supported by protocol")
 
-    monkeypatch.setattr(agent.canbus_link.socket, "socket", refused)
+    monkeypatch.setattr(agent.canbus.link.socket, "socket", refused)
     place = Place(Settings(interface="socketcan", channel="absent0"))
     assert (place.link(), place.fault()) == (None, None)
 
@@ -66,7 +66,7 @@ def test_an_interface_that_acknowledges_is_named_once_however_often_it_is_opened
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(agent.canbus_link, "read_link", lambda _: Link(5, True, listen_only=listens))
+    monkeypatch.setattr(agent.canbus.link, "read_link", lambda _: Link(5, True, listen_only=listens))
     guard = Guard(settings, 0, Kept(), Clock())
 
     async def opened() -> None:
@@ -142,7 +142,7 @@ def test_a_serial_adapter_is_pulled_out_and_comes_back(
 ) -> None:
     """Its device file goes with it; the back-off, by then long, does not delay its return."""
     pytest.importorskip("serial")
-    monkeypatch.setattr(agent.canbus_link, "DEVICES", str(tmp_path))
+    monkeypatch.setattr(agent.canbus.link, "DEVICES", str(tmp_path))
     port = tmp_path / "ttyUSB0"
     settings: Any = Settings(
         interface="slcan", channel=f"{port}@115200", bitrate=500_000, options={"sleep_after_open": 0}

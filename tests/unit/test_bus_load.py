@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.canbus_link import Link
-from agent.canbus_load import BusLoad, frame_s
+from agent.canbus.link import Link
+from agent.canbus.load import BusLoad, frame_s
 
 LINK = Link(ifindex=3, up=True)
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.canbus_errorframe import words
-from agent.canbus_link import Link
-from agent.canbus_trouble import QUIET_MS, SAY_AGAIN_MS, Trouble
+from agent.canbus.errorframe import words
+from agent.canbus.link import Link
+from agent.canbus.trouble import QUIET_MS, SAY_AGAIN_MS, Trouble
 
 ERR_FLAG = 0x20000000
 DOWN = Link(ifindex=3)

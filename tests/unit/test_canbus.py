@@ -12,10 +12,10 @@ import can.interfaces.udp_multicast.utils
 import pytest
 from canbus_parts import Kept, Settings
 
-import agent.canbus_pythoncan
-from agent.canbus import CanBus
-from agent.canbus_arguments import ACKNOWLEDGES, COUNTED_CHANNELS, LISTEN_ONLY, bus_arguments
-from agent.canbus_pythoncan import interface_fault, open_bus
+import agent.canbus.pythoncan
+from agent.canbus.arguments import ACKNOWLEDGES, COUNTED_CHANNELS, LISTEN_ONLY, bus_arguments
+from agent.canbus.bus import CanBus
+from agent.canbus.pythoncan import interface_fault, open_bus
 from agent.clock import Clock
 from agent.errors import BusError, ConfigError
 
@@ -156,7 +156,7 @@ def test_a_bus_that_fails_is_opened_again_and_goes_on(
             loop.call_soon_threadsafe(opened.put_nowait, bus)
             return bus
 
-        monkeypatch.setattr(agent.canbus_pythoncan, "open_bus", open_and_note)
+        monkeypatch.setattr(agent.canbus.pythoncan, "open_bus", open_and_note)
         kept = Kept(1, lambda: loop.call_soon_threadsafe(reached.set))
         bus = CanBus(Settings(channel="fails"), 0, kept, Clock(speed=1000), Random(1))
         running = asyncio.create_task(bus.run())

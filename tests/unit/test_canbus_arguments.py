@@ -11,7 +11,7 @@ import pytest
 from can.interfaces import BACKENDS
 from canbus_parts import Settings
 
-from agent.canbus_arguments import (
+from agent.canbus.arguments import (
     ACKNOWLEDGES,
     KVASER_FD,
     LISTEN_ONLY,
@@ -23,7 +23,7 @@ from agent.canbus_arguments import (
     bus_channel,
     settings_fault,
 )
-from agent.canbus_pythoncan import open_bus
+from agent.canbus.pythoncan import open_bus
 from agent.cli import main
 from agent.errors import ConfigError
 
@@ -158,7 +158,7 @@ def test_an_entry_that_can_never_work_is_a_fault_of_the_configuration(words: dic
 
 
 def test_a_missing_pyserial_is_said_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.canbus_arguments.find_spec", lambda _: None)
+    monkeypatch.setattr("agent.canbus.arguments.find_spec", lambda _: None)
     assert "pip install 'tbox-agent[serial]'" in str(settings_fault(Settings(interface="slcan")))
     assert settings_fault(Settings(interface="pcan")) is None
 

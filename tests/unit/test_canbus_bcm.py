@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_plans import Bus
 
-from agent.canbus_bcm import EVERY, HEAD, MAX_PAGES, NEWEST, PAGES, THROTTLE_US, kind_of, operations
-from agent.canbus_choice import BCM, LOG, PYTHON_CAN, RAW, choose, described
-from agent.canbus_feed import is_exact, masked
-from agent.canbus_raw import KERNEL_FILTERS, raw_filters
+from agent.canbus.bcm import EVERY, HEAD, MAX_PAGES, NEWEST, PAGES, THROTTLE_US, kind_of, operations
+from agent.canbus.choice import BCM, LOG, PYTHON_CAN, RAW, choose, described
+from agent.canbus.feed import is_exact, masked
+from agent.canbus.raw import KERNEL_FILTERS, raw_filters
 from agent.core.frames import LatestFrames
 from agent.core.needs import needs_of
 from agent.core.signals import Decoder

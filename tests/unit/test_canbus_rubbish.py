@@ -9,8 +9,8 @@ import msgpack
 import pytest
 from canbus_parts import Kept, Settings
 
-from agent.canbus import CanBus
-from agent.canbus_pythoncan import UNREADABLE_IN_A_ROW, open_bus
+from agent.canbus.bus import CanBus
+from agent.canbus.pythoncan import UNREADABLE_IN_A_ROW, open_bus
 from agent.clock import Clock
 
 PATIENCE_S = 20

@@ -8,7 +8,7 @@ from pathlib import Path
 import can
 import pytest
 
-from agent.canlog import MaskedIds, read_log
+from agent.canlog.reader import MaskedIds, read_log
 from agent.errors import ConfigError
 
 EXT = 0x80000000

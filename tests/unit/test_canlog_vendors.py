@@ -10,7 +10,7 @@ from pathlib import Path
 import can
 import pytest
 
-from agent.canlog import read_log
+from agent.canlog.reader import read_log
 from agent.errors import ConfigError
 
 EXT = 0x80000000

@@ -90,6 +90,20 @@ def test_stamp_is_the_c_function_itself() -> None:
     assert Clock().stamp is time.monotonic_ns
 
 
+@pytest.mark.parametrize("speed", [1, 10])
+def test_how_far_the_wall_clock_is_ahead_of_stamps_survives_an_interruption_between_the_two(speed: int) -> None:
+    world = World()
+    pauses = [80_000_000, 300, 0]  # before the wall clock is read: another process had its turn
+
+    def time_ns() -> int:
+        world.go(pauses.pop(0) if pauses else 0)
+        return world.real_ns
+
+    clock = Clock(speed, T, monotonic_ns=lambda: world.monotonic_ns, time_ns=time_ns)
+    assert abs(clock.ahead_ns() - (world.real_ns - world.monotonic_ns)) <= 300
+    assert pauses == [0]
+
+
 def test_real_seconds_of_a_scaled_duration() -> None:
     assert World().clock(speed=10).real_s(1000) == pytest.approx(0.1)
     assert World().clock(speed=Fraction(1, 2)).real_s(1000) == pytest.approx(2.0)

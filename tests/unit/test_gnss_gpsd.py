@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.attached.devices import Gnss
+from agent.attached.gnss import GnssReceiver
+from agent.attached.gnss_gpsd import fix_of, read_report
 from agent.clock import Clock
-from agent.devices import Gnss
-from agent.gnss import GnssReceiver
-from agent.gnss_gpsd import fix_of, read_report
 
 PATIENCE_S = 20
 FLOOR = 1_735_689_600_000
@@ -29,7 +29,7 @@ class Nowhere:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.port.FIRST_DELAY_S", 0.02)
+    monkeypatch.setattr("agent.attached.port.FIRST_DELAY_S", 0.02)
 
 
 def tpv(**more: Any) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def test_rubbish_is_passed_over() -> None:
 
 
 def test_nobody_there_and_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.gnss_gpsd.SILENT_S", 0.05)
+    monkeypatch.setattr("agent.attached.gnss_gpsd.SILENT_S", 0.05)
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

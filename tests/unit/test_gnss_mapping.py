@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from mapped import write
 
 from agent.app import check_speed, load_for
+from agent.attached.gnss import FIX_ID, pack_fix
 from agent.clock import Clock
 from agent.config import Config, dbc_folder, load_config
 from agent.core.frames import LatestFrames
 from agent.core.nmea import Fix
 from agent.core.sampler import Sampler
 from agent.errors import ConfigError
-from agent.gnss import FIX_ID, pack_fix
 from agent.signalmap import load_mapping
 
 SPEED = 'BO_ 1 M: 8 A\nSG_ Speed : 0|16@1+ (0.1,0) [0|300] "km/h" A'

@@ -12,9 +12,9 @@ import pytest
 from nmea_parts import gga, rmc, said
 from pty_parts import TalkingReceiver
 
+from agent.attached.devices import Gnss
+from agent.attached.gnss import GnssReceiver
 from agent.clock import Clock
-from agent.devices import Gnss
-from agent.gnss import GnssReceiver
 
 PATIENCE_S = 20
 
@@ -31,9 +31,9 @@ class Frames:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.gnss_serial.TRY_MS", 250)
-    monkeypatch.setattr("agent.gnss_serial.SILENT_MS", 400)
-    monkeypatch.setattr("agent.port.FIRST_DELAY_S", 0.05)
+    monkeypatch.setattr("agent.attached.gnss_serial.TRY_MS", 250)
+    monkeypatch.setattr("agent.attached.gnss_serial.SILENT_MS", 400)
+    monkeypatch.setattr("agent.attached.port.FIRST_DELAY_S", 0.05)
 
 
 def seconds() -> Iterator[bytes]:

@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.canbus_arguments import settings_fault
+from agent.canbus.arguments import settings_fault
 from agent.cli import main
 from agent.commands.interfaces import print_found
 from agent.config import Can
 from agent.config_values import convert
-from agent.interfaces import Found, Machine, Rates, what_next
-from agent.interfaces_all import find_all
-from agent.interfaces_hat import WANTED
+from agent.interfaces.all import find_all
+from agent.interfaces.found import Found, Machine, Rates, what_next
+from agent.interfaces.hat import WANTED
 
 # iproute2 6.1, kernel 6.1, two SJA1000: one set up, one as it comes.
 CAN0: dict[str, Any] = {
@@ -472,7 +472,7 @@ def test_libraries_that_break_are_none(tree: Tree, answer: str) -> None:
 
 
 def test_the_libraries_of_this_machine_are_asked_in_a_process_of_their_own() -> None:
-    from agent.interfaces_libraries import library_devices
+    from agent.interfaces.libraries import library_devices
 
     assert all(each.kind == "library" for each in library_devices(Machine(), Rates()))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import cantools.database
 import pytest
 
-from agent.canlog import read_log
+from agent.canlog.reader import read_log
 from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
 from agent.signalmap import load_mapping

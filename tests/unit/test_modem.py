@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pty_parts import AnsweringModem
 
+from agent.attached.devices import Modem as Settings
+from agent.attached.modem import Modem, Reading, masked
+from agent.attached.modem_at import dbm_of, tidy_iccid
 from agent.clock import Clock
 from agent.commands.check import run as run_check
-from agent.devices import Modem as Settings
 from agent.errors import DeviceError
-from agent.modem import Modem, Reading, masked
-from agent.modem_at import dbm_of, tidy_iccid
 
 CARD = "89860123456789012345"
 OTHER = "89860199999999990001"
@@ -27,9 +27,9 @@ PATIENCE_S = 20
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.modem_at.ANSWER_MS", 300)
-    monkeypatch.setattr("agent.modem_at.WAKE_MS", 150)
-    monkeypatch.setattr("agent.port.FIRST_DELAY_S", 0.05)
+    monkeypatch.setattr("agent.attached.modem_at.ANSWER_MS", 300)
+    monkeypatch.setattr("agent.attached.modem_at.WAKE_MS", 150)
+    monkeypatch.setattr("agent.attached.port.FIRST_DELAY_S", 0.05)
 
 
 def quectel(command: str) -> str:
@@ -200,7 +200,7 @@ def test_a_card_is_told_once_and_a_changed_one_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr("agent.modem.ASK_AGAIN_MS", 20)
+    monkeypatch.setattr("agent.attached.modem.ASK_AGAIN_MS", 20)
     told: list[str] = []
 
     async def until(condition: Callable[[], object]) -> None:
@@ -285,7 +285,7 @@ def test_modem_managers_without_a_modem(
 def test_no_mmcli_and_one_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asking = manager(tmp_path, monkeypatch)
     (tmp_path / "mmcli").write_text("#!/bin/sh\nexec sleep 60\n")
-    monkeypatch.setattr("agent.modem_manager.ANSWER_S", 0.1)
+    monkeypatch.setattr("agent.attached.modem_manager.ANSWER_S", 0.1)
     with pytest.raises(DeviceError, match="has not answered"):
         asyncio.run(asking.ask())
     (tmp_path / "mmcli").unlink()

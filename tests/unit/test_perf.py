@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.canlog import read_log
+from agent.canlog.reader import read_log
 from agent.errors import OutboxError
 from bench import perf
 from bench.arrival import inspect as inspect_packet

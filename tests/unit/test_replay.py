@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.canlog import read_log
+from agent.canlog.reader import read_log
 from agent.core.editions import EDITIONS
 from agent.core.packet import Packet, epoch_of
 from agent.replay import Replay, wanted_ids

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.canlog import read_log
+from agent.canlog.reader import read_log
 from agent.cli import main
 from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler

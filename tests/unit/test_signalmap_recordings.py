@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.canlog import read_log
+from agent.canlog.reader import read_log
 from agent.core.frames import LatestFrames
 from agent.core.sampler import Sampler
 from agent.signalmap import CompiledMapping, load_mapping

@@ -97,7 +97,7 @@ def test_bus_receiver_and_modem_are_pulled_out_one_after_the_other_and_put_back(
             lambda report: speed_is(20.0)(report) and position_is(True, *here)(report), "speed and position"
         )
         assert told["vehicle"]["run_mode"] is None
-        assert [packet["iccid"] for packet in terminal.packets("login")] == [CARD]
+        assert [packet["iccid"] for packet in terminal.packets("vehicle_login")] == [CARD]
 
         ip("link", "del", vcan_bus)
         terminal.wait_for_report(speed_is(None), "the bus is away")
@@ -172,8 +172,8 @@ def test_a_serial_adapter_behind_the_kernels_driver(can_kernel, attached, tmp_pa
 
 
 def test_what_tbox_interfaces_says_of_it(can_kernel, attached, tmp_path):
-    from agent.interfaces import Machine, Rates
-    from agent.interfaces_socketcan import socketcan_interfaces
+    from agent.interfaces.found import Machine, Rates
+    from agent.interfaces.socketcan import socketcan_interfaces
 
     with SlcanAdapter(tmp_path / "adapter") as adapter:
         attached(adapter)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import select
 import socket
 import struct
 import subprocess
@@ -13,13 +12,13 @@ import pytest
 from canbus_parts import Settings
 from random_plans import LONG_MS, Bus
 
-from agent.canbus import CanBus
+from agent.canbus.bus import CanBus
+from agent.canbus.raw import CAN_RAW_ERR_FILTER
 from agent.clock import Clock
 from agent.core.frames import NEVER, LatestFrames
 from agent.core.signals import Decoder
 
 PATIENCE_S = 30
-CAN_RAW_ERR_FILTER = 2
 MS = 1_000_000
 CLOSE = 20 * MS  # how far two readings of the clock are apart on a busy machine
 BUFFER_BYTES = 16 << 20
@@ -30,43 +29,45 @@ class Sender:
     """Sends frames, and hears everything that is on the bus."""
 
     def __init__(self, channel):
-        self.socket = socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW)
-        self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FD_FRAMES, 1)
-        self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_RECV_OWN_MSGS, 1)
-        self.socket.setsockopt(socket.SOL_CAN_RAW, CAN_RAW_ERR_FILTER, 0x1FFFFFFF)
-        self.socket.setsockopt(socket.SOL_SOCKET, 33, BUFFER_BYTES)  # SO_RCVBUFFORCE
-        self.socket.bind((channel,))
-        self.socket.setblocking(False)
-        self._heard = []
+        self.socket, self.echo = (opened(channel) for _ in range(2))
+        self.sent = 0
 
     def send(self, can_id, data, fd=False):
-        """Back when the frame is there for everybody: a busy kernel hands it on a while after it has taken it."""
         self.socket.send(struct.pack("=IB3x", can_id, len(data)) + data.ljust(64 if fd else 8, b"\0"))
-        while not self._take():
-            assert select.select([self.socket], [], [], PATIENCE_S)[0], "the frame did not come back"
+        self.sent += 1
+
+    async def all_there(self):
+        """Wait until all that was sent has come: the kernel may put that off for a moment."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.sent:
+                with contextlib.suppress(BlockingIOError):
+                    while self.echo.recv(72):
+                        self.sent -= 1
+                await asyncio.sleep(0)
 
     def heard(self):
         """(identifier, data) of what others have sent since the last time."""
-        while self._take() is not None:
-            pass
-        found, self._heard = self._heard, []
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                message = self.socket.recv(72)
+                can_id, size = struct.unpack_from("=IB", message)
+                found.append((can_id, message[8 : 8 + size]))
         return found
-
-    def _take(self):
-        """Whether the next frame is our own; None when there is none."""
-        try:
-            message, _, told, _ = self.socket.recvmsg(72)
-        except BlockingIOError:
-            return None
-        own = bool(told & socket.MSG_CONFIRM)
-        if not own:
-            can_id, size = struct.unpack_from("=IB", message)
-            self._heard.append((can_id, message[8 : 8 + size]))
-        return own
 
 
 def ip(*arguments):
     subprocess.run(["ip", *arguments], check=True)
+
+
+def opened(channel):
+    one = socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW)
+    one.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FD_FRAMES, 1)
+    one.setsockopt(socket.SOL_CAN_RAW, CAN_RAW_ERR_FILTER, 0x1FFFFFFF)
+    one.setsockopt(socket.SOL_SOCKET, 33, BUFFER_BYTES)  # SO_RCVBUFFORCE
+    one.bind((channel,))
+    one.setblocking(False)
+    return one
 
 
 @pytest.fixture
@@ -75,6 +76,7 @@ def sender(vcan_bus):
     one = Sender(vcan_bus)
     yield one
     one.socket.close()
+    one.echo.close()
 
 
 class Heard:
@@ -130,6 +132,7 @@ def test_both_paths_give_the_same_samples_of_random_traffic(vcan_bus, sender, se
                     sender.send(*frame)
                 if car.rng.random() < 0.3:
                     await asyncio.sleep(car.rng.choice((0, 0.03)))
+                await sender.all_there()
                 manager.refresh()
                 now = thread.refresh()
                 assert manager.values(now) == thread.values(now)
@@ -137,7 +140,7 @@ def test_both_paths_give_the_same_samples_of_random_traffic(vcan_bus, sender, se
             assert manager.latest.stamps.count(NEVER) == thread.latest.stamps.count(NEVER) < len(car.sources)
             assert manager.bus.feed.trouble.error_frames == thread.bus.feed.trouble.error_frames > 0
             assert manager.bus.feed.dropped == thread.bus.feed.dropped == 0
-            assert sender.heard() == []
+            assert sender.heard() == []  # nobody else has sent anything
 
     asyncio.run(run())
 
@@ -170,6 +173,7 @@ def test_what_the_kernel_hands_over_does_not_grow_with_the_load(vcan_bus, sender
                 for number in range(rounds):
                     for can_id in range(0x100, 0x100 + 90):
                         sender.send(can_id, struct.pack("<HHI", number, rounds, can_id))
+                await sender.all_there()
                 now = manager.refresh()
                 counts.append(manager.bus.frames - before)
                 assert manager.values(now)[::4] == [rounds - 1] * 60
@@ -183,6 +187,7 @@ def test_an_idle_bus_costs_nothing_and_its_values_age(vcan_bus, sender):
         async with listening(plain(1000), vcan_bus) as heard:
             sent = CLOCK.stamp()
             sender.send(0x100, b"\1" * 8)
+            await sender.all_there()
             for wait_s in (0, 0.2, 0.4, 0.6):
                 await asyncio.sleep(wait_s)
                 for each in heard:
@@ -300,6 +305,7 @@ async def sent_for(ms, sender, frames):
         for data in frames():
             sender.send(0x123, data)
         await asyncio.sleep(0.01)
+    await sender.all_there()
 
 
 def test_a_message_that_stops_is_counted_and_named_once(vcan_bus, sender, caplog):
@@ -338,6 +344,7 @@ def test_a_counter_that_stands_still_makes_its_message_stale_and_one_that_runs_k
             for _ in range(5):
                 for _ in range(16):
                     sender.send(0x123, *running())
+                await sender.all_there()
                 for each in heard:
                     now = each.refresh()
                     assert each.values(now)[0] == 7
@@ -349,6 +356,7 @@ def test_a_counter_that_stands_still_makes_its_message_stale_and_one_that_runs_k
                 assert each.latest.frames[0][1] == 7  # not what the standing counter brought
                 assert each.latest.stuck_counter > 10
             sender.send(0x123, *running())
+            await sender.all_there()
             for each in heard:
                 assert each.values(each.refresh())[0] == 7
 
@@ -363,6 +371,7 @@ def test_a_damaged_frame_right_before_the_sample_leaves_the_good_one_before_it(v
             for value in range(1, 60):
                 sender.send(0x123, bytes([value, value]))
                 sender.send(0x123, bytes([value, 99]))
+                await sender.all_there()
                 for each in heard:
                     assert each.values(each.refresh())[0] == value
             await sent_for(500, sender, lambda: [bytes([1, 99])])
@@ -403,6 +412,7 @@ def test_a_wall_clock_that_is_set_makes_no_value_older_than_its_sample_or_newer_
                 for step_s in (86_400, -86_400 * 365, 3):
                     for _ in range(3):
                         sender.send(0x100, b"\1" * 8)
+                    await sender.all_there()
                     time.clock_settime(time.CLOCK_REALTIME, time.time() + step_s)
                     for each in heard:
                         now = each.refresh()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from canbus_parts import Settings
 
-from agent.canbus import CanBus
+from agent.canbus.bus import CanBus
 from agent.clock import Clock
 from agent.core.frames import LatestFrames
 from agent.core.j1939 import EXTENDED

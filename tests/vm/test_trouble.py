@@ -23,11 +23,11 @@ from random import Random
 
 import pytest
 
-from agent.canbus import CanBus
-from agent.canbus_errorframe import CLASSES, COUNTERS, PLACES, words
-from agent.canbus_guard import Guard
-from agent.canbus_link import Link, Place, read_link
-from agent.canbus_load import BusLoad
+from agent.canbus.bus import CanBus
+from agent.canbus.errorframe import CLASSES, COUNTERS, PLACES, words
+from agent.canbus.guard import Guard
+from agent.canbus.link import Link, Place, read_link
+from agent.canbus.load import BusLoad
 from agent.clock import Clock
 from agent.config import Can
 from agent.core.dataunit import decode_bodies

@@ -1,0 +1,112 @@
+"""Rows `bus` and `raw`: what it costs to hear a full bus, on both kernel paths, beside python-can's Notifier with cantools.
+
+Measured in a kernel with CAN. The receiver through the Broadcast Manager is charged all the time in which its loop does not
+wait, interrupts included: where the kernel counts CPU in ticks of 10 ms, who works for a few of them in a second could look
+free. Threads are charged by the process's clock. The peer decodes the mapped messages only, as one would who knows what he needs.
+"""
+
+import statistics
+from typing import Any
+
+from bench.perf import rig
+from bench.perf.busload import rate
+from bench.perf.guest import Spent, Told, watch
+
+BUS_TARGET = 1 / 50
+OWN_TARGET = 1.5
+RAW_TARGET = 1 / 5
+TIMEOUT_S = 200
+PEER = "python-can Notifier + cantools"
+Row = dict[str, Any]
+
+
+def measure(quick: bool = False) -> list[Row]:
+    """Five rows: percent of a core, the Broadcast Manager's path against itself, stale values, drops."""
+    return rows_of(watch("bench.perf.canwork", "quick" if quick else "full", timeout_s=TIMEOUT_S))
+
+
+def rows_of(told: Told) -> list[Row]:
+    """The rows of what the guest told."""
+    results = told.results
+    full, tenth = ([row["busy"] for row in results[name]] for name in ("bcm", "bcm at a tenth"))
+    peer, raw, three, newest = (results[name][0] for name in ("peer", "raw", "three raw", "newest"))
+    bcm_share, tenth_share = statistics.median(full), statistics.median(tenth)
+    bcm = _percent(bcm_share)
+    per_s = [_per_second(row) for row in results["bcm"]]
+    lost = 1 - peer["frames"] / peer["carried"]
+    return [
+        rig.figure(
+            "bus",
+            bcm,
+            "% of a core, full bus",
+            "<= 1/50 of the peer",
+            bcm_share <= BUS_TARGET * peer["process"],
+            peer=PEER,
+            peer_value=_percent(peer["process"]),
+            note=f"1/{peer['process'] / bcm_share:.0f}; {min(per_s)} to {max(per_s)} frames/s of {rate():.0f} planned; "
+            f"the peer got {_per_second(peer)}/s on its bus and lost {lost:.0%}; {_of_guest(told, 'bcm', 'peer')}",
+        ),
+        rig.figure(
+            "bus, own load",
+            bcm,
+            "% of a core, full bus",
+            f"<= {OWN_TARGET} x at a tenth of the load",
+            bcm_share <= OWN_TARGET * tenth_share,
+            peer="itself at a tenth",
+            peer_value=_percent(tenth_share),
+            note=f"{_frames(results['bcm'])} frames/s handed over, at a tenth {_frames(results['bcm at a tenth'])}",
+        ),
+        rig.figure(
+            "bus, newest",
+            newest["stale"],
+            "values older than the newest",
+            "0",
+            newest["stale"] == 0 and newest["missed"] == 0 < newest["compared"],
+            note=f"of {newest['compared']} values, samples at any moment; the reader of all frames missed {newest['missed']}",
+        ),
+        rig.figure(
+            "raw",
+            _percent(raw["process"]),
+            "% of a core, full bus",
+            "<= 1/5 of the peer",
+            raw["process"] <= RAW_TARGET * peer["process"],
+            peer=PEER,
+            peer_value=_percent(peer["process"]),
+            note=f"{_per_second(raw)} frames/s, {_frames([raw])}/s wanted; {_of_guest(told, 'raw', 'peer')}",
+        ),
+        rig.figure(
+            "raw, drops",
+            three["dropped"],
+            "frames, three full buses",
+            "0",
+            three["dropped"] == 0 < three["frames"],
+            note=f"{three['frames']} frames in {three['seconds']:.1f} s, {_percent(three['process'])} % of a core",
+        ),
+    ]
+
+
+def _percent(share: float) -> float:
+    return round(100 * share, 3)
+
+
+def _per_second(row: Row) -> int:
+    return int(row["carried"] / row["seconds"])
+
+
+def _frames(rows: list[Row]) -> int:
+    """Frames that reached the process in a second."""
+    return int(sum(row["frames"] for row in rows) / sum(row["seconds"] for row in rows))
+
+
+def _of_guest(told: Told, ours: str, peer: str) -> str:
+    """The other account: CPU of this machine for the whole guest, softirqs included, beyond what sending alone costs."""
+    if told.spent is None:
+        return "this machine's own kernel"
+    sending = told.spent["sending"]
+    mine, other = (beyond(told.spent[name], sending) for name in (ours, peer))
+    return f"with the kernel's share, beyond sending: {mine:.2f} % and {other:.2f} %"
+
+
+def beyond(spent: Spent, idle: Spent) -> float:
+    """Percent of a core."""
+    return spent.percent - idle.percent
