@@ -177,7 +177,7 @@ def _tls_warning(config: "Config") -> str | None:
 
 def _listen_warnings(config: "Config", mapping: "CompiledMapping") -> "Iterator[str]":
     """Interfaces that disturb the bus although only listening was asked for."""
-    from agent.canbus_link import Place
+    from agent.canbus.link import Place
 
     for bus in config.can:
         place = Place(bus)

@@ -86,6 +86,7 @@ def position_is(valid, longitude, latitude):
     )
 
 
+@pytest.mark.slow
 def test_bus_receiver_and_modem_are_pulled_out_one_after_the_other_and_put_back(vcan_bus, tmp_path):
     config = (CONFIG + ATTACHED).replace("{bus}", vcan_bus).replace("{folder}", str(tmp_path))
     receiver = TalkingReceiver(tmp_path / "gnss", 9600, seconds("3130.1234,N,12130.5678,W"))
