@@ -140,7 +140,7 @@ install_program() {
         run env PIP_CONFIG_FILE=/dev/null "$new/bin/python" -m pip --isolated --disable-pip-version-check install -q \
             --no-index --find-links "$bundle/wheels" "tbox-agent[$extras]"
     else
-        run "$new/bin/python" -m pip --disable-pip-version-check install -qq "$here[$extras]"
+        run "$new/bin/python" -m pip --disable-pip-version-check install -qq "${here}[$extras]"
     fi
     if [ -n "$root" ]; then
         step "paths of the image in $new"

@@ -162,6 +162,10 @@ def cells(report):
     return report["storage_voltages"]["subsystems"][0]["cells"]
 
 
+def probes(report):
+    return report["storage_temperatures"]["subsystems"][0]["probes"]
+
+
 @pytest.mark.parametrize("bcm", ["true", "false"])
 def test_the_agent_reports_two_recorded_cars_on_two_buses_and_sends_nothing(
     bcm, vcan_bus, other_bus, tbox_data, tmp_path, monkeypatch
@@ -176,9 +180,12 @@ def test_the_agent_reports_two_recorded_cars_on_two_buses_and_sends_nothing(
             terminal.beside(canplayer(tbox_data / "bmw_i3/ionity_dc_charge_15s.log", vcan_bus)),
             terminal.beside(canplayer(tbox_data / "tesla_model_s/candump.log", other_bus)),
         ]
-        # Pages of the cells come one by one: a round takes more than three seconds.
+        # The pages come one by one: a round takes more than three seconds.
         terminal.wait_for_report(
-            lambda each: each["vehicle"]["soc"] and cells(each) and None not in cells(each), "all of both cars"
+            lambda each: (
+                each["vehicle"]["soc"] and None not in [*cells(each), *probes(each)] and len(probes(each)) == 32
+            ),
+            "all of both cars",
         )
         known = len(terminal.reports())
         terminal.wait_for(lambda: len(terminal.reports()) >= known + 16, "more than a round of both recordings")
@@ -205,8 +212,7 @@ def test_the_agent_reports_two_recorded_cars_on_two_buses_and_sends_nothing(
     for report in reports:
         assert len(cells(report)) == 96
         assert set(cells(report)) <= recorded
-        probes = report["storage_temperatures"]["subsystems"][0]["probes"]
-        assert (len(probes), set(probes)) == (32, {22, 23})
+        assert (len(probes(report)), set(probes(report))) == (32, {22, 23})
         assert report["extremes"]["max_cell_voltage"] == max(cells(report))
 
 
