@@ -134,3 +134,13 @@ class Place:
             return None
         up = f"ip link set {self.name} up type can bitrate 500000"
         return f"{self.name} is down: {up}" if link.ifindex else f"there is no network interface {self.name}"
+
+    def acknowledges(self, link: Link | None) -> str | None:
+        """For a bus that is to be listened to only: what is wrong with its interface; None when nothing, or nobody knows."""
+        if link is None or link.listen_only is not False:
+            return None
+        name = self.name
+        lasting = f"ip link set {name} down; ip link set {name} up type can listen-only on"
+        return (
+            f"{name} acknowledges frames, listen_only = true notwithstanding: that is set at the interface: {lasting}"
+        )
