@@ -28,16 +28,17 @@ def measure(quick: bool = False) -> list[Row]:
 
 def rows_of(told: Told) -> list[Row]:
     """The rows of what the guest told."""
+    return _bcm_rows(told) + _raw_rows(told)
+
+
+def _bcm_rows(told: Told) -> list[Row]:
     results = told.results
     full, tenth = ([busy for row in results[name] for busy in row["busy"]] for name in ("bcm", "bcm at a tenth"))
-    peer, raw, three, newest = (results[name][0] for name in ("peer", "raw", "three raw", "newest"))
+    peer, newest = (results[name][0] for name in ("peer", "newest"))
     bcm_share = statistics.median(full)
     # Other work on the machine only ever adds, and by chance to one of the two: their lower quartiles are compared.
     undisturbed, undisturbed_tenth = (statistics.quantiles(each, method="inclusive")[0] for each in (full, tenth))
     per_s = [_per_second(row) for row in results["bcm"]]
-    # A busy machine does not send all that was planned, and the peer loses frames: both as if every planned frame were heard.
-    thread = _whole(told, "raw") * rate() * raw["seconds"] / raw["carried"]
-    notifier = _whole(told, "peer") * rate() * peer["seconds"] / peer["frames"]
     lost = 1 - peer["frames"] / peer["carried"]
     return [
         rig.figure(
@@ -69,6 +70,15 @@ def rows_of(told: Told) -> list[Row]:
             newest["stale"] == 0 and newest["missed"] == 0 < newest["compared"],
             note=f"of {newest['compared']} values, samples at any moment; the reader of all frames missed {newest['missed']}",
         ),
+    ]
+
+
+def _raw_rows(told: Told) -> list[Row]:
+    peer, raw, three = (told.results[name][0] for name in ("peer", "raw", "three raw"))
+    # A busy machine does not send all that was planned, and the peer loses frames: both as if every planned frame were heard.
+    thread = _whole(told, "raw") * rate() * raw["seconds"] / raw["carried"]
+    notifier = _whole(told, "peer") * rate() * peer["seconds"] / peer["frames"]
+    return [
         rig.figure(
             "raw",
             _percent(thread),
