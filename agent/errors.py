@@ -32,6 +32,7 @@ class BusError(AgentError):
         super().__init__(f"CAN bus {interface}:{channel}: {reason}")
         self.interface = interface
         self.channel = channel
+        self.reason = reason
 
 
 class DeviceError(AgentError):

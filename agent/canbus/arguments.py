@@ -36,7 +36,7 @@ WHAT_IT_NEEDS = {
     "pcan": "needs PEAK's PCAN-Basic library and its own driver; without them use the kernel's driver, "
     'interface = "socketcan"',
     "slcan": "needs access to the serial port: group dialout, and no other program on it",
-    "socketcan": "the interface must exist and be up: ip link set CHANNEL up type can bitrate 500000",
+    "socketcan": "the interface must exist and be up: sudo ip link set CHANNEL up type can bitrate 500000 listen-only on",
     "udp_multicast": "needs the package msgpack (extra 'bench') and a network interface with multicast, lo has none",
 }
 

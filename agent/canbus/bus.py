@@ -79,7 +79,7 @@ class CanBus:
             try:
                 await self.guard.attend(self._receive, lambda: self.feed.frames)
             except BusError as error:
-                self._note_closed(str(error))
+                self._note_closed(error.reason)
             if self.feed.frames > frames:
                 delay_s = FIRST_DELAY_S
             self.feed.say(logging.WARNING, "CAN bus away bus=%s reason=%s", self.settings.name, self.problem)

@@ -132,8 +132,11 @@ class Place:
         link = self.link()
         if link is None or link.up:
             return None
-        up = f"ip link set {self.name} up type can bitrate 500000"
-        return f"{self.name} is down: {up}" if link.ifindex else f"there is no network interface {self.name}"
+        rate = "" if link.state is None else " type can bitrate 500000 listen-only on"  # virtual buses have neither
+        up = f"sudo ip link set {self.name} up{rate}"
+        if link.ifindex:
+            return f"{self.name} is down: {up}"
+        return f"there is no network interface {self.name}; `tbox interfaces` lists what there is"
 
     def acknowledges(self, link: Link | None) -> str | None:
         """For a bus that is to be listened to only: what is wrong with its interface; None when nothing, or nobody knows."""

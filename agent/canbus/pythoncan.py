@@ -57,6 +57,8 @@ def open_bus(settings: BusSettings, wanted: Sequence[tuple[int, int]] = ()) -> "
         bus = make_bus(settings, wanted)
         return _keep_to_its_group(bus) if interface == "udp_multicast" else bus
     except (can.CanError, *OPENING_FAILS) as error:
+        if isinstance(error.__cause__, BusError):  # of our own part of an interface, which knows why
+            raise error.__cause__ from None
         reason = str(error) or type(error).__name__
         if interface in WHAT_IT_NEEDS:
             reason += f" ({WHAT_IT_NEEDS[interface]})"

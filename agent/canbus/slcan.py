@@ -10,9 +10,11 @@ from collections import deque
 from typing import Any
 
 import can
-from can.exceptions import CanInitializationError, CanOperationError, error_check
+from can.exceptions import CanOperationError, error_check
 from can.interfaces.slcan import slcanBus
 from can.util import CAN_FD_DLC
+
+from agent.errors import BusError
 
 READ_S = 0.25  # how long a read waits for a first byte; an adapter that has not answered by then never answers
 SETTLING_READS = 64  # of a line that should fall silent, as the adapter is closed
@@ -38,13 +40,14 @@ class SlcanBus(slcanBus):
     """As python-can's slcanBus. Reading raises ValueError for a line that is neither a frame nor an answer."""
 
     def __init__(self, channel: str, timeout: float = READ_S, **arguments: Any) -> None:
+        self._port = channel
         self._closed = False
         self._rest = bytearray()
         self._lines: deque[bytearray] = deque()
         super().__init__(channel, timeout=timeout, **arguments)
 
     def set_bitrate(self, bitrate: int, data_bitrate: int | None = None) -> None:
-        """Set the bitrate of the adapter, which is closed then; CanInitializationError when it refuses."""
+        """Set the bitrate of the adapter, which is closed then; BusError when it refuses."""
         self._close_for_setting()
         self._tell(self._BITRATES[bitrate], f"{bitrate} bit/s")
         if data_bitrate:
@@ -56,13 +59,17 @@ class SlcanBus(slcanBus):
         self._tell(f"s{btr}", "a bitrate that is none of its own")
 
     def open(self) -> None:
-        """Go on the bus, as a listener or as a node; CanInitializationError when the adapter refuses."""
+        """Go on the bus, as a listener or as a node; BusError when the adapter refuses."""
         if not self._closed:
             self._close_for_setting()
         if self._listen_only:
             self._tell("L", "listen-only; with listen_only = false it acknowledges what it receives")
         else:
             self._tell("O", "to open the bus")
+
+    def _failed(self, reason: str) -> BusError:
+        """With the whole reason: python-can's errors get a line behind them of what the interface needs."""
+        return BusError("slcan", self._port, reason)
 
     def _claim(self) -> None:
         """Have the port alone: two programs on one port each get a part of the lines, and either closes the adapter for both."""
@@ -71,7 +78,7 @@ class SlcanBus(slcanBus):
         except OSError as error:  # SerialException is one
             self._is_shutdown = True  # nothing may be said to an adapter that is not ours
             self.serialPortOrig.close()
-            raise CanInitializationError("another program holds the port (an agent, or tbox watch)") from error
+            raise self._failed("another program holds the port (an agent, or tbox watch)") from error
 
     def _close_for_setting(self) -> None:
         """Whatever state the adapter was left in, half a command in its buffer or open: now it is closed and silent."""
@@ -95,7 +102,7 @@ class SlcanBus(slcanBus):
                 return
             answer += byte
         if answer.endswith(REFUSED):
-            raise CanInitializationError(f"the adapter refuses {meaning} (command {command})")
+            raise self._failed(f"the adapter refuses {meaning} (command {command})")
         if len(answer) > len(self._OK):
             self._rest += answer  # of an adapter that never answers: the first of the bus
 

@@ -199,6 +199,7 @@ def test_what_the_adapter_refuses_is_said(tmp_path: Path, answers: dict, words: 
         with pytest.raises(BusError) as caught:
             open_bus(settings(adapter, **words))
         assert reason in str(caught.value)
+        assert "dialout" not in str(caught.value)  # it could open the port
         assert adapter.sent == []
 
 

@@ -199,7 +199,7 @@ def test_attempts_to_open_back_off_to_half_a_minute_and_are_logged_once_a_minute
     told = [record for record in caplog.records if "CAN bus away" in record.message]
     assert 2 <= len(told) <= 1 + sum(sleeper.sleeps) / 60
     assert bus.problem is not None
-    assert "kvaser" in bus.problem
+    assert "Kvaser" in bus.problem
 
 
 def test_an_error_that_is_no_bus_error_ends_the_run() -> None:

@@ -110,11 +110,14 @@ def test_each_target_can_be_missed(phase, values, missed):
     assert "bus, own load" in missed or verdicts(rows)["bus, own load"]
 
 
-def test_the_guests_whole_cost_is_named_beside_where_it_is_known():
+def test_where_the_guests_whole_cost_is_known_the_thread_is_charged_it():
     spent = {"sending": Spent(10, 0, 0.2), "bcm": Spent(10, 0.02, 0.22), "peer": Spent(5, 1, 1.1)}
-    rows = bus.rows_of(told()._replace(spent=spent | {"raw": Spent(10, 0.2, 0.5)}))
-    assert "beyond sending: 0.40 % and 40.00 %" in rows[0]["note"]
-    assert "beyond sending: 5.00 % and 40.00 %" in rows[3]["note"]
+    rows = bus.rows_of(told(raw={"process": 0.2})._replace(spent=spent | {"raw": Spent(10, 0.2, 0.7)}))
+    assert "beyond sending: 0.4 % and 40.0 %" in rows[0]["note"]
+    assert (rows[3]["value"], rows[3]["peer_value"], rows[3]["met"]) == (7.0, 40.0, True)
+    assert "20.0 % and 42.0 %" in rows[3]["note"]
+    dearer = told()._replace(spent=spent | {"raw": Spent(10, 0.4, 0.7)})
+    assert not bus.rows_of(dearer)[3]["met"]
 
 
 def test_accounts_of_several_rounds_add_up():

@@ -282,11 +282,11 @@ def test_an_interface_that_is_down_or_not_there_says_so(vcan_bus):
     ip("link", "set", vcan_bus, "down")
     assert read_link(vcan_bus)[1:] == Link(ifindex=1)[1:]
     fault = Place(Can(name="pt", interface="socketcan", channel=vcan_bus)).fault()
-    assert fault == f"{vcan_bus} is down: ip link set {vcan_bus} up type can bitrate 500000"
+    assert fault == f"{vcan_bus} is down: sudo ip link set {vcan_bus} up"
     for absent in ("vcan99", "a-name-of-more-than-15-characters"):
         assert read_link(absent) == Link()
         fault = Place(Can(name="pt", interface="socketcan", channel=absent)).fault()
-        assert fault == f"there is no network interface {absent}"
+        assert fault == f"there is no network interface {absent}; `tbox interfaces` lists what there is"
     assert read_link("lo").up
 
 
