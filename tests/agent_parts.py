@@ -42,13 +42,21 @@ class Terminal:
     """A terminal and its platform; a context manager, at whose end both must have ended well when told to.
 
     `config` is the configuration with {port} where the platform's port goes; `files` are written beside it.
-    `patience_s`: for each thing that is waited for.
+    `patience_s`: for each thing that is waited for. `through`: a command that runs the agent, such as setpriv with its options.
     """
 
-    def __init__(self, folder: Path, config: str, files: dict[str, str] | None = None, patience_s: float = PATIENCE_S):
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        files: dict[str, str] | None = None,
+        patience_s: float = PATIENCE_S,
+        through: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
         self.config = folder / "tbox.toml"
         self.patience_s = patience_s
+        self._through = through
         with closing(socket.create_server(("127.0.0.1", 0))) as free:
             self._port = free.getsockname()[1]
         for name, text in (files or {}).items():
@@ -62,7 +70,8 @@ class Terminal:
         with ExitStack() as stack:
             platform = [*BENCH, "platform", "--port", str(self._port), "--db", str(self._database)]
             self._start(stack, platform, self.folder / "platform.log", ends_well=True)
-            self.agent = self._start(stack, [*TBOX, "run", "-c", str(self.config)], self._log, ends_well=True)
+            agent = [*self._through, *TBOX, "run", "-c", str(self.config)]
+            self.agent = self._start(stack, agent, self._log, ends_well=True)
             self._stack = stack.pop_all()
         return self
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from itertools import count
+from pathlib import Path
 
 import can
 import pytest
@@ -124,6 +125,24 @@ def test_bus_receiver_and_modem_are_pulled_out_one_after_the_other_and_put_back(
         assert log.count(text) == 1, text
     assert CARD not in log
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("bcm", ["true", "false"])
+def test_it_needs_no_capability(bcm, vcan_bus, tmp_path):
+    """As the service runs it: the file agent/service/tbox.service takes away every one."""
+    config = CONFIG.replace("{bus}", vcan_bus).replace("[platform]", f"bcm = {bcm}\n[platform]")
+    without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
+    with Terminal(tmp_path, config, FILES, through=without) as terminal:
+        terminal.beside([sys.executable, "-c", SENDING, vcan_bus])
+        terminal.wait_for_report(speed_is(20.0), "the speed")
+        told = Path(f"/proc/{terminal.agent.pid}/status").read_text()
+        status = dict(line.split(":\t") for line in told.splitlines())
+        assert int(status["CapEff"], 16) == 0
+        ip("link", "set", vcan_bus, "down")
+        terminal.wait_for_report(speed_is(None), "the bus is away")
+        ip("link", "set", vcan_bus, "up")
+        terminal.wait_for_report(speed_is(20.0), "the bus is back")
+        assert ("by receive thread" in terminal.text()) == (bcm == "false")
 
 
 @pytest.fixture
