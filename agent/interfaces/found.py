@@ -108,5 +108,5 @@ def what_next(found: Sequence[Found]) -> list[str]:
         "no driver took it: `sudo modprobe gs_usb` (candleLight, CANable), `peak_usb` (PCAN), `kvaser_usb` (Kvaser)",
         'CAN HAT: the overlay line in /boot/firmware/config.txt, then a reboot; README, "Plug in your adapter"',
         "no adapter at all: `sudo modprobe vcan && sudo ip link add vcan0 type vcan && sudo ip link set vcan0 up` makes a "
-        "bus inside this machine, for `candump` recordings and tests",
+        "bus inside this machine, for tests and recordings; no such module: `tbox-bench vcan -- COMMAND`",
     ]
