@@ -88,7 +88,7 @@ def can_table(name: str, interface: str, channel: str, rates: Rates | None, note
     """A [[can]] table; `rates` None where the bitrate is set elsewhere."""
     lines = [
         "[[can]]",
-        f'name = "{name}"  # as the mapping calls this bus: [dbc.{name}]',
+        f'name = "{name}"  # as the mapping calls this bus: [dbc.{name}]; tbox init and tbox suggest call it "pt"',
         f'interface = "{interface}"',
         f'channel = "{channel}"' + (f"  # {note}" if note else ""),
     ]
