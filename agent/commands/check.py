@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         mapping = load_for(config, args.config)
     except ConfigError as error:
-        raise ConfigError(error.file, error.faults + faults) from None
+        if not faults:
+            raise
+        raise ConfigError(args.config, faults + [f"in {error.file}: {fault}" for fault in error.faults]) from None
     if faults:
         raise ConfigError(args.config, faults)
     seal = open_seal(config.security, config.path("."), lambda: 0).seal

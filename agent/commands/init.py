@@ -35,7 +35,7 @@ mapping = {mapping:<27}# or one that comes with the program, such as "shipped:te
 name = "pt"                          # as the mapping calls it
 interface = "{interface}"{pad}# any of python-can's: socketcan, udp_multicast, slcan, pcan, kvaser, virtual, ...; or "log"
 channel = "{channel}"
-# bitrate = 500000
+{bitrate}
 # fd = true                          # CAN FD; with data_bitrate = 2000000 where the adapter has to be told
 # listen_only = true                 # the terminal never sends on the bus; this keeps the adapter itself quiet too
 #                                    # (of socketcan: `ip link ... listen-only on` does; `tbox interfaces` prints the line)
@@ -153,7 +153,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--edition", choices=sorted(EDITIONS), default=DEFAULT_EDITION, help="edition (default: %(default)s)"
     )
-    parser.add_argument("--interface", default="udp_multicast", help="python-can interface (default: %(default)s)")
+    parser.add_argument(
+        "--interface",
+        help="python-can interface (default: socketcan with --dbc, else udp_multicast as tbox-bench vehicle)",
+    )
     parser.add_argument("--channel", help="its channel (default: fits the interface)")
 
 
@@ -188,16 +191,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _config(args: argparse.Namespace) -> str:
-    defaults = {"udp_multicast": "239.74.163.2", "socketcan": "can0", "virtual": "tbox", "slcan": "/dev/ttyACM0"}
-    channel = args.channel or defaults.get(args.interface, "0")
-    pad = " " * max(1, 23 - len(args.interface))
+    from agent.canbus.arguments import NO_BITRATE
+
+    defaults = {
+        "udp_multicast": "239.74.163.2",
+        "socketcan": "can0",
+        "virtual": "tbox",
+        "slcan": "/dev/ttyACM0",
+        "pcan": "PCAN_USBBUS1",
+    }
+    interface = args.interface or ("socketcan" if args.dbc else "udp_multicast")
+    channel = args.channel or defaults.get(interface, "0")
+    pad = " " * max(1, 23 - len(interface))
     mapping = "mapping.toml" if args.dbc else "reference_ev.toml"
     return CONFIG.format(
         edition=args.edition,
         login=LOGIN[args.edition],
         security=SECURITY[args.edition],
         mapping=f'"{mapping}"',
-        interface=args.interface,
+        interface=interface,
+        bitrate="# bitrate = 500000" if interface in {*NO_BITRATE, "log"} else "bitrate = 500000",
         channel=channel,
         pad=pad,
     )

@@ -136,6 +136,15 @@ def _tell(
     file = args.output or "the mapping"
     sys.stderr.write(
         f"{sure} of {len(proposals)} proposals are sure; the others are comments in {file}: look, correct, take the # away.\n"
-        f'Next: name it in tbox.toml (mapping = "..."), then `tbox check -c tbox.toml`, '
-        f"`tbox replay LOG -c tbox.toml --json`, `tbox watch -c tbox.toml`.\n"
+        f"Next: {_next(args.output, args.log)}\n"
+    )
+
+
+def _next(output: str | None, log: str | None) -> str:
+    """The commands to go on with, ready to paste where the file lies beside a configuration."""
+    config = Path(output).parent / "tbox.toml" if output else Path("tbox.toml")
+    name = Path(output).name if output and config.exists() else "..."
+    return (
+        f'mapping = "{name}" in {config}, then `tbox check -c {config}`, '
+        f"`tbox replay {log or 'LOG'} -c {config} --json`, `tbox watch -c {config}`."
     )

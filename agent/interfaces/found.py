@@ -88,7 +88,7 @@ def can_table(name: str, interface: str, channel: str, rates: Rates | None, note
     """A [[can]] table; `rates` None where the bitrate is set elsewhere."""
     lines = [
         "[[can]]",
-        f'name = "{name}"  # as the mapping calls this bus: [dbc.{name}]',
+        f'name = "{name}"  # as the mapping calls this bus: [dbc.{name}]; tbox init and tbox suggest call it "pt"',
         f'interface = "{interface}"',
         f'channel = "{channel}"' + (f"  # {note}" if note else ""),
     ]
@@ -108,5 +108,5 @@ def what_next(found: Sequence[Found]) -> list[str]:
         "no driver took it: `sudo modprobe gs_usb` (candleLight, CANable), `peak_usb` (PCAN), `kvaser_usb` (Kvaser)",
         'CAN HAT: the overlay line in /boot/firmware/config.txt, then a reboot; README, "Plug in your adapter"',
         "no adapter at all: `sudo modprobe vcan && sudo ip link add vcan0 type vcan && sudo ip link set vcan0 up` makes a "
-        "bus inside this machine, for `candump` recordings and tests",
+        "bus inside this machine, for tests and recordings; no such module: `tbox-bench vcan -- COMMAND`",
     ]

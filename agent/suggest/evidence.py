@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from agent.suggest.behaviour import Recording
 from agent.suggest.candidates import Candidate
-from agent.suggest.score import Scored, in_unit
+from agent.suggest.score import Scored, figure, in_unit
 
 __all__ = ["current_sign", "judged", "sign_by_words"]
 
@@ -40,9 +40,9 @@ def judged(scored: Scored, recording: Recording) -> Scored:
     values = [in_unit(value, candidate, item, scored.unit) for value in known]
     lo, hi = min(values), max(values)
     seen = (
-        f"in the recording {lo:.6g}..{hi:.6g} {item.unit}"
+        f"in the recording {figure(lo)}..{figure(hi)} {item.unit}"
         if lo < hi
-        else f"in the recording always {lo:.6g} {item.unit}"
+        else f"in the recording always {figure(lo)} {item.unit}"
     )
     inside = sum(item.plausible[0] <= value <= item.plausible[1] for value in values) / len(values)
     if inside < PLAUSIBLE_SHARE:

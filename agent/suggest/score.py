@@ -14,7 +14,7 @@ from agent.suggest.candidates import Candidate
 from agent.suggest.items import ITEMS, NOT_A_VALUE, NOT_AVAILABLE, Item
 from agent.suggest.names import concepts, spoken, words
 
-__all__ = ["SURE", "Context", "Scored", "context_of", "in_unit", "score", "table_words"]
+__all__ = ["SURE", "Context", "Scored", "context_of", "figure", "in_unit", "score", "table_words"]
 
 SURE = 0.7
 LEAST = 0.25  # below this a signal has nothing to do with an item
@@ -202,7 +202,7 @@ def _number(item: Item, candidate: Candidate, name: float) -> Scored | None:
         and candidate.all_ones not in absent
     ):
         absent = (*absent, candidate.all_ones)
-    reasons = (f'name "{candidate.name}"', f"{unit_said}, {lo:.6g}..{hi:.6g} {item.unit}")
+    reasons = (f'name "{candidate.name}"', f"{unit_said}, {figure(lo)}..{figure(hi)} {item.unit}")
     return Scored(item, candidate, value, reasons, tuple(doubts), {}, absent, unit)
 
 
@@ -233,6 +233,11 @@ def _words(item: Item, candidate: Candidate, name: float) -> Scored | None:
             "no value table that says which raw is which" if not candidate.choices else "words of its table not known"
         )
     return Scored(item, candidate, value, tuple(reasons), tuple(doubts), values)
+
+
+def figure(value: float) -> str:
+    """A number as a person writes it, an odometer's too."""
+    return f"{value:.0f}" if abs(value) >= 1e5 else f"{value:.6g}"
 
 
 def table_words(item: Item, choices: dict[int, str]) -> dict[int, str]:

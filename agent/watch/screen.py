@@ -5,6 +5,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import ClassVar
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from textual import events
@@ -17,7 +18,7 @@ from agent.labels import LANGUAGES
 from agent.watch.rows import Row
 from agent.watch.signals import NOT_MAPPED, VALID
 from agent.watch.source import Ears, moments
-from agent.watch.text import BUS_HEADINGS, BUS_SIDES, HEADINGS, SIDES, Words
+from agent.watch.text import BUS_HEADINGS, BUS_SIDES, HEADINGS, NOTHING, SIDES, Words
 from agent.watch.view import View, Watcher
 
 WIDTHS = (31, 17, 16, 6, 14, 20, 12, 44)  # columns of text; the first four fill a terminal of 80
@@ -149,7 +150,11 @@ class WatchApp(App[int]):
         told += [texts["search"].format(self._needle)] if self._needle else []
         title = "  ".join([*(f"[{each}]" for each in told), words.title(view.snapshot, view.own)])
         self.query_one("#title", Static).update(title)
-        remark = "\n".join(text for text in (words.remark(view), self._heard.take()) if text)
+        heard = self._heard.take()
+        causes = [bus.problem.partition(": ")[2] for bus in view.buses if bus.problem]
+        if any(cause and cause in heard for cause in causes):
+            heard = ""  # it stands below the buses
+        remark = "\n".join(text for text in (words.remark(view), heard) if text)
         self.query_one("#remark", Static).update(remark)
         self.query_one("#remark", Static).display = bool(remark)
         self._update_table(self._lines(view))
@@ -159,15 +164,19 @@ class WatchApp(App[int]):
         self.query_one("#lines", Static).update("\n".join(lines))
         self.query_one("#lines", Static).display = bool(lines)
 
-    def _buses(self, view: View) -> Table:
+    def _buses(self, view: View) -> Group:
+        """Their numbers as a table; what is wrong with one on lines as wide as the screen."""
+        *names, _ = BUS_HEADINGS[self._lang]
         table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-        for name, side in zip(BUS_HEADINGS[self._lang], BUS_SIDES, strict=True):
-            table.add_column(
-                name, justify="right" if side == "r" else "left", no_wrap=name != BUS_HEADINGS[self._lang][-1]
-            )
+        for name, side in zip(names, BUS_SIDES[:-1], strict=True):
+            table.add_column(name, justify="right" if side == "r" else "left", no_wrap=True)
+        troubles = []
         for bus in view.buses[:BUS_LINES]:
-            table.add_row(*(Text(cell) for cell in self._words.bus(bus)))
-        return table
+            *cells, trouble = self._words.bus(bus)
+            table.add_row(*(Text(cell) for cell in cells))
+            if trouble != NOTHING:
+                troubles.append(Text(f"{bus.name}: {trouble}", "red" if bus.problem else ""))
+        return Group(table, *troubles)
 
     def _lines(self, view: View) -> dict[str, tuple[Text, ...]]:
         """The table's rows by their keys: a heading for each body, items, and the parts of those that are open."""

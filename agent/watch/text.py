@@ -21,6 +21,7 @@ BUS_HEADINGS = {
     "zh": ("总线", "方式", "帧/秒", "负载", "丢帧", "错误帧", "问题"),
 }
 BUS_SIDES = "llrrrrl"
+NOTHING = "-"
 _STATES = {
     "valid": "有效",
     "abnormal": "异常",
@@ -171,7 +172,7 @@ class Words:
             "-" if bus.load is None else f"{bus.load:.0f} %",
             str(bus.dropped),
             str(bus.errors),
-            "; ".join(part for part in (bus.problem or "", counted) if part) or "-",
+            "; ".join(part for part in (bus.problem or "", counted) if part) or NOTHING,
         )
 
     def outbox(self, snapshot: Snapshot) -> str:

@@ -175,6 +175,12 @@ def test_check_gives_faults_of_both_files_at_once(tmp_path, capsys):
     path = write_config(tmp_path, "reference_ev.toml", bus="ptt")
     assert main(["check", "-c", path]) == 2
     assert "VehicleSpeed" in capsys.readouterr().err
+    path = write_config(tmp_path, "reference_ev.toml")
+    Path(path).write_text(re.sub(r'interface = "\w+"', 'interface = "sockettcan"', Path(path).read_text()))
+    assert main(["check", "-c", path]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert f"tbox: {path}: can.pt: " in lines[0]
+    assert f"tbox: {path}: in {tmp_path / 'reference_ev.toml'}: vehicle.speed: " in lines[1]
 
 
 def test_a_bus_that_no_entry_names_is_a_fault(tmp_path, capsys):
@@ -235,6 +241,22 @@ def test_a_folder_of_init_can_be_moved_together_with_its_dbc(tmp_path, monkeypat
         mapping.write('[vehicle]\nsoc = "pt.BMS_Soc.Soc"\n')
     moved = (tmp_path / "here").rename(tmp_path / "there")
     assert main(["check", "-c", str(moved / "mycar" / "tbox.toml")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("interface", "lines"),
+    [
+        ([], ['interface = "socketcan"', 'channel = "can0"', "# bitrate = 500000"]),
+        (["slcan"], ['interface = "slcan"', 'channel = "/dev/ttyACM0"', "bitrate = 500000"]),
+        (["pcan"], ['interface = "pcan"', 'channel = "PCAN_USBBUS1"', "bitrate = 500000"]),
+    ],
+)
+def test_init_for_a_car_names_an_adapter_and_the_bitrate_where_it_sets_that(tmp_path, interface, lines):
+    dbc = str(dbc_folder() / "reference_ev.dbc")
+    assert main(["init", str(tmp_path / "car"), "--dbc", dbc, *(f"--interface={name}" for name in interface)]) == 0
+    text = (tmp_path / "car" / "tbox.toml").read_text()
+    bus = re.search(r"\[\[can]].*?\n\n", text, re.S).group().splitlines()
+    assert [line.partition("  ")[0] for line in bus[2:5]] == lines
 
 
 def test_init_says_what_is_wrong_with_a_dbc(tmp_path, capsys):

@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -29,8 +30,11 @@ from agent.watch.view import Watcher
 PATIENCE_S = 60
 
 
-def app_of(folder, *, lang="en", loop=True, seconds=2):
-    config = load_config(configure(folder, loop=loop, seconds=seconds))
+def app_of(folder, *, lang="en", loop=True, seconds=2, bus=""):
+    path = configure(folder, loop=loop, seconds=seconds)
+    if bus:
+        path.write_text(re.sub(r'interface = "log".*?\[platform]', f"{bus}\n[platform]", path.read_text(), flags=re.S))
+    config = load_config(path)
     mapping, clock = load_for(config, "tbox.toml"), Clock()
     ears = Ears(mapping, VIN, lambda latest: (make_buses(config, mapping, latest, clock, Random(1)), None), clock)
     return WatchApp(Watcher(mapping), status_path(config.path(config.outbox.path)), ears, lang)
@@ -72,6 +76,21 @@ def test_80_by_24_has_items_buses_and_keys_and_no_vin(tmp_path):
         await pilot.press("q")
 
     assert on_screen(tmp_path, act) == 0
+
+
+def test_a_bus_that_is_away_leaves_the_items_their_room_and_is_told_once(tmp_path):
+    port = f"{tmp_path}/ttyNONE"
+
+    async def act(app, pilot):
+        lines = await see(app, pilot, "away for")
+        said = next(place for place, line in enumerate(lines) if line.startswith("pt: away for"))
+        above, below = lines[:said], "".join(lines[said:])
+        assert port in below.replace("\n", "")
+        assert "CAN bus away" not in "\n".join(lines)
+        assert sum("bus away" in line for line in above) >= 6
+        assert len(lines) == 24
+
+    on_screen(tmp_path, act, bus=f'interface = "slcan"\nchannel = "{port}"')
 
 
 def test_a_big_screen_shows_every_column_and_follows_a_resize(tmp_path):

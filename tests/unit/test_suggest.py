@@ -119,6 +119,20 @@ def test_a_charging_i3_is_reported_as_it_charged(tmp_path: Path, capsys: pytest.
     assert "sign = -1" in text
     assert "SOC rises" in text
     assert "lenient = true" in text
+    assert "0..16777200 km" in text  # of the odometer: not 1.67772e+07
+
+
+@needs_data
+def test_the_commands_to_go_on_with_are_ready_to_paste(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert DATA is not None
+    log = DATA / "ionity_dc_charge_15s.log"
+    command = ["suggest", str(DATA / "i3_LIM_dbc1.dbc"), "--log", str(log), "-o", str(tmp_path / "new.toml")]
+    (tmp_path / "tbox.toml").touch()
+    assert main(command) == 0
+    config = tmp_path / "tbox.toml"
+    said = capsys.readouterr().err
+    assert f'mapping = "new.toml" in {config}, ' in said
+    assert f"`tbox replay {log} -c {config} --json`" in said
 
 
 @needs_data
