@@ -12,17 +12,7 @@ from agent.core.frames import LatestFrames
 from agent.outbox_thread import OutboxThread
 from agent.platform.side import PlatformSide
 from agent.signalmap import CompiledMapping
-from agent.status_snapshot import (
-    OUTBOX_MS,
-    VIN_LETTERS,
-    LinkState,
-    OutboxState,
-    Snapshot,
-    bus_states,
-    fingerprint,
-    outbox_state,
-    sources_of,
-)
+from agent.status_snapshot import OUTBOX_MS, LinkState, OutboxState, fingerprint, outbox_state, take
 
 
 class Status:
@@ -39,7 +29,7 @@ class Status:
         outbox: OutboxThread,
         platform: PlatformSide,
     ) -> None:
-        self._vin = config.vehicle.vin[-VIN_LETTERS:]
+        self._vin = config.vehicle.vin
         self._mapping = mapping
         self._latest = latest
         self._clock = clock
@@ -56,18 +46,9 @@ class Status:
         if self._stored is None or self._clock.now() - self._asked_ms >= OUTBOX_MS:
             self._stored, self._asked_ms = outbox_state(await self._outbox.stats()), self._clock.now()
         self._plan = self._plan or fingerprint(self._mapping.plan)
-        uplink, stamp = self._platform.uplink, self._clock.stamp()
+        snapshot = take(self._mapping, self._plan, self._vin, self._latest, self._buses, self._gnss, self._clock)
+        uplink = self._platform.uplink
         endpoint, since_ms = uplink.link
-        snapshot = Snapshot(
-            now=self._clock.at(stamp),
-            wall_ms=self._clock.wall_ms(),
-            vin=self._vin,
-            mapping=self._mapping.name,
-            edition=self._mapping.edition_name,
-            plan=self._plan,
-            sources=sources_of(self._latest, stamp, self._clock.ticks_per_ms),
-            buses=bus_states(self._buses, self._gnss, self._clock.at(stamp)),
-            outbox=self._stored,
-            link=LinkState(uplink.state, endpoint or self._platform.endpoint(), since_ms),
-        )
+        snapshot.outbox = self._stored
+        snapshot.link = LinkState(uplink.state, endpoint or self._platform.endpoint(), since_ms)
         return dict(msgspec.to_builtins(snapshot))

@@ -15,10 +15,12 @@ from agent.status import StatusError
 if TYPE_CHECKING:
     from agent.attached.gnss import GnssReceiver
     from agent.canbus.bus import CanBus
+    from agent.clock import Clock
+    from agent.mapping.plan import CompiledMapping
 
 FORMAT = 1
 RECORDING = "log"  # the interface of a bus that nobody judges: it has no errors, and no silence
-VIN_LETTERS = 6  # of the serial number: enough to tell the vehicles of a yard apart
+SHOWN_OF_VIN = 6  # letters of the serial number at its end: enough to tell the vehicles of a yard apart
 OUTBOX_MS = 5000  # how often the outbox is asked at most
 
 
@@ -84,7 +86,6 @@ class Snapshot(msgspec.Struct, kw_only=True):
     plan: str
     sources: list[tuple[str, int] | None]
     buses: list[BusState]
-    counted: dict[str, int] = {}
     outbox: OutboxState | None = None
     link: LinkState | None = None
 
@@ -92,6 +93,30 @@ class Snapshot(msgspec.Struct, kw_only=True):
 def fingerprint(plan: dict[str, Any]) -> str:
     """Of a compiled mapping: where two differ, the sources of one are not those of the other."""
     return hashlib.sha256(json.dumps(plan, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def take(
+    mapping: "CompiledMapping",
+    plan: str,
+    vin: str,
+    latest: LatestFrames,
+    buses: "list[CanBus]",
+    gnss: "GnssReceiver | None",
+    clock: "Clock",
+) -> Snapshot:
+    """What is heard now, without outbox and link; `plan` is the fingerprint of the mapping's, `vin` the whole one."""
+    stamp = clock.stamp()
+    now = clock.at(stamp)
+    return Snapshot(
+        now=now,
+        wall_ms=clock.wall_ms(),
+        vin=vin[-SHOWN_OF_VIN:],
+        mapping=mapping.name,
+        edition=mapping.edition_name,
+        plan=plan,
+        sources=newest_of(latest, stamp, clock.ticks_per_ms),
+        buses=[*(_bus_state(bus, now) for bus in buses), *([] if gnss is None else [_gnss_state(gnss)])],
+    )
 
 
 def read_snapshot(given: Any) -> Snapshot:
@@ -108,7 +133,7 @@ def read_snapshot(given: Any) -> Snapshot:
     return snapshot
 
 
-def sources_of(latest: LatestFrames, now: int, ticks_per_ms: int) -> list[tuple[str, int] | None]:
+def newest_of(latest: LatestFrames, now: int, ticks_per_ms: int) -> list[tuple[str, int] | None]:
     """The newest frame of each source and its age; `now` in ticks."""
     found: list[tuple[str, int] | None] = []
     for slot, stamp in enumerate(latest.stamps):  # each stamp before its frame: as LatestFrames says
@@ -124,11 +149,6 @@ def restore(latest: LatestFrames, sources: list[tuple[str, int] | None], now: in
             latest.stamps[slot] = NEVER
         else:
             latest.frames[slot], latest.stamps[slot] = bytes.fromhex(source[0]), now - source[1]
-
-
-def bus_states(buses: "list[CanBus]", gnss: "GnssReceiver | None", now: int) -> list[BusState]:
-    """Of every bus, and of the receiver, which is one too; `now` in ms."""
-    return [*(_bus_state(bus, now) for bus in buses), *([] if gnss is None else [_gnss_state(gnss)])]
 
 
 def _bus_state(bus: "CanBus", now: int) -> BusState:

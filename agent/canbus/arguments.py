@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agent.core.frames import EXTENDED
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
     import can
 
-EXTENDED = 0x80000000  # bit 31 of can_id, as in a DBC file
 KERNEL_FILTERS = 512  # CAN_RAW_FILTER_MAX of linux/can/raw.h
 
 # The keyword arguments that make an interface listen only. The others acknowledge frames and cannot be told not to:

@@ -28,10 +28,10 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.canbus.arguments import EXTENDED
 from agent.canbus.feed import Feed, masked
 from agent.canbus.kernel import CAN_MTU, CANFD_MTU, DATA_AT, FRAME_HEAD, KernelSocket, failure
 from agent.canbus.raw import RawSocket
+from agent.core.frames import EXTENDED
 
 if TYPE_CHECKING:
     from agent.core.needs import Need

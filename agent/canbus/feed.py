@@ -13,6 +13,7 @@ from agent.canbus.arguments import BusSettings
 from agent.canbus.guard import Counts
 from agent.canbus.trouble import Trouble
 from agent.clock import Clock
+from agent.core.frames import EXACT
 from agent.errors import BusError
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Path(Protocol):
 
 def is_exact(wanted: tuple[int, int]) -> bool:
     """Whether a pair of `Latest.wanted` is one identifier, and not the many of a J1939 message."""
-    return wanted[1] in (0x9FFFFFFF, 0x800007FF)
+    return wanted[1] in EXACT
 
 
 def masked(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -9,11 +9,12 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Protocol
 
-from agent.canbus.arguments import EXTENDED, BusSettings
+from agent.canbus.arguments import BusSettings
 from agent.canbus.link import Link, Place
 from agent.canbus.load import BusLoad
 from agent.canbus.trouble import Trouble
 from agent.clock import Clock
+from agent.core.frames import EXTENDED
 from agent.errors import BusError
 
 LOOK_S = 1.0

@@ -14,8 +14,9 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from agent.blocking import in_thread
-from agent.canbus.arguments import EXTENDED, WHAT_IT_NEEDS, BusSettings, make_bus
+from agent.canbus.arguments import WHAT_IT_NEEDS, BusSettings, make_bus
 from agent.canbus.feed import Feed
+from agent.core.frames import EXTENDED
 from agent.errors import BusError, ConfigError
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from typing import BinaryIO
 
 from agent.canlog.parser import (
     ERROR,
-    EXTENDED,
     MAX_CLASSIC,
     MAX_FD,
     REMOTE,
@@ -17,6 +16,7 @@ from agent.canlog.parser import (
     LogCounts,
     Parser,
 )
+from agent.core.frames import EXTENDED
 
 MAGIC = b"LOGG"
 OBJECT = b"LOBJ"

@@ -12,9 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Container, Generator, Iterable, Iterator
 from typing import BinaryIO
 
+from agent.core.frames import EXTENDED
+
 Frame = tuple[int, str, int, bytes]
 
-EXTENDED = 0x80000000  # bit 31 of can_id, as in a DBC file
 MAX_STANDARD_ID = 0x7FF
 MAX_EXTENDED_ID = 0x1FFFFFFF
 MAX_CLASSIC = 8  # bytes

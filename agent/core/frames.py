@@ -17,7 +17,7 @@ is taken. All rows are lists of integers made by `agent/mapping/sources.py`:
 
 from agent.core.j1939 import EXTENDED as EXTENDED
 from agent.core.j1939 import PGN_TO_ONE_MASK, SINGLE, TP_CM, TP_DT, OneSource, Transport
-from agent.core.needs import needs_of
+from agent.core.needs import needs_of, simple_pages, slots_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Check = Callable[[Data, int], bool]
 
 ANY_SENDER = PGN_TO_ONE_MASK  # the bits that every mask of a J1939 message compares
+EXACT = (0x800007FF, 0x9FFFFFFF)  # masks of one identifier, of 11 and of 29 bits, as `wanted` gives them
 MOST_IDS = 4096  # of masked messages, remembered per bus: strangers' priorities and addresses must not fill the memory
 NEVER = -(1 << 62)  # stamp of a source without a frame
 GONE = NEVER + 1  # stamp of a source that had one and whose bus went away: stale whatever its timeout
@@ -74,15 +75,13 @@ class LatestFrames:
         self._masked: "list[dict[int, list[Any]]]" = [{} for _ in plan["buses"]]
         long: "list[list[tuple[int, int]]]" = [[] for _ in plan["buses"]]
         for bus, can_id, id_mask, length, slot, selectors, alive, checksum in plan["messages"]:
-            rows = _selectors(selectors)
             check = None
             if alive or checksum:
                 check = _alive_check(self.by_bus[bus], alive, _checksum_check(checksum) if checksum else None)
-            pages = _simple_pages(slot, rows)
-            entry = (slot, length, check, pages, rows if pages is None else None)
+            pages = simple_pages(slot, selectors)
+            entry = (slot, length, check, pages, _selectors(selectors) if pages is None else None)
             self._slots[bus] += slots_of(slot, selectors)
-            exact = 0x9FFFFFFF if can_id & EXTENDED else 0x800007FF
-            self._wanted[bus].append((can_id, exact if id_mask == -1 else id_mask))
+            self._wanted[bus].append((can_id, EXACT[bool(can_id & EXTENDED)] if id_mask == -1 else id_mask))
             if id_mask == -1:
                 self._entries[bus][can_id] = entry
                 continue
@@ -264,25 +263,6 @@ class LatestFrames:
             todo = inner
         if kept:
             self.kept += 1
-
-
-def slots_of(slot: int, selectors: "list[Any]") -> "list[int]":
-    """Every source of a message, by its row."""
-    slots = [slot] if slot >= 0 else []
-    for row in selectors:
-        for case in row[3]:
-            slots += case[2] + slots_of(-1, case[3])
-    return slots
-
-
-def _simple_pages(slot: int, selectors: "list[Any]") -> "tuple[int, int, dict[int, int]] | None":
-    """(byte, mask, {masked value: source or -1}) of the usual paged message: one multiplexer in one byte, nothing else."""
-    if slot >= 0 or len(selectors) != 1:
-        return None
-    byte, mask, _, cases = selectors[0]
-    if byte < 0 or any([inner or len(slots) > 1 for slots, inner in cases.values()]):
-        return None
-    return byte, mask, {value: case[0][0] if case[0] else -1 for value, case in cases.items()}
 
 
 def _selectors(rows: "list[Any]") -> "list[Any]":

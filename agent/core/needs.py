@@ -26,25 +26,27 @@ def needs_of(plan: "dict[str, Any]", bus: int) -> "list[Need]":
         pages = None
         every = bool(alive or checksum)
         if selectors and not every:
-            pages = _pages(slot, selectors, sources)
-            every = pages is None
-        slots = [slot] if slot >= 0 else []
-        timeout = min([sources[each][1] for each in slots + _slots(selectors)])
+            paged = simple_pages(slot, selectors)
+            every = paged is None
+            if paged is not None:
+                byte, mask, slots = paged
+                pages = byte, mask, [(value, _used(sources[page])) for value, page in slots.items() if page >= 0]
+        timeout = min([sources[each][1] for each in slots_of(slot, selectors)])
         needs.append((can_id, length, timeout, every, pages))
     return needs
 
 
-def _pages(slot: int, selectors: "list[Any]", sources: "list[Any]") -> "Pages | None":
+def simple_pages(slot: int, selectors: "list[Any]") -> "tuple[int, int, dict[int, int]] | None":
+    """(byte, mask, {masked value: source or -1}) of the usual paged message: one multiplexer in one byte, nothing else."""
     if slot >= 0 or len(selectors) != 1:
         return None
     byte, mask, _, cases = selectors[0]
     if byte < 0 or any([inner or len(slots) > 1 for _, _, slots, inner in cases]):
         return None
-    pages = []
+    pages = {}
     for first, last, slots, _ in cases:
-        if slots:
-            used = _used(sources[slots[0]])
-            pages += [(value, used) for value in range(first, last + 1, mask & -mask)]
+        for value in range(first, last + 1, mask & -mask):
+            pages[value] = slots[0] if slots else -1
     return byte, mask, pages
 
 
@@ -59,9 +61,10 @@ def _used(source: "list[Any]") -> int:
     return used
 
 
-def _slots(selectors: "list[Any]") -> "list[int]":
-    found = []
+def slots_of(slot: int, selectors: "list[Any]") -> "list[int]":
+    """Every source of a message, by its row."""
+    slots = [slot] if slot >= 0 else []
     for _, _, _, cases in selectors:
-        for _, _, slots, inner in cases:
-            found += slots + _slots(inner)
-    return found
+        for _, _, pages, inner in cases:
+            slots += pages + slots_of(-1, inner)
+    return slots

@@ -2,7 +2,7 @@
 
 ::
 
-    plan  units  <-  dbcfile  expression  <-  sources  <-  values  <-  bodies  <-  rules  <-  document
+    plan  units  <-  dbcfile  expression  <-  frame  <-  sources  <-  values  <-  bodies  <-  rules  <-  document
 
 Imported only when the cache is cold, but for `plan`. Everything it is given is checked here; the core trusts a plan.
 """

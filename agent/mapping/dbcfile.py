@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 import cantools.database
 import cantools.database.errors
 
+from agent.core.frames import EXTENDED
 from agent.errors import ConfigError
 from agent.mapping.dbcsize import oversized
 from agent.mapping.units import exact
@@ -18,9 +19,8 @@ from agent.mapping.units import exact
 if TYPE_CHECKING:
     from cantools.database.can import Database, Message, Signal
 
-__all__ = ["EXTENDED", "Dbc", "load_dbc"]
+__all__ = ["Dbc", "load_dbc"]
 
-EXTENDED = 0x80000000  # bit 31 of an identifier in a DBC file: 29-bit frame
 
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _MESSAGE = re.compile(r"^[ \t]*BO_\s+(\d+)\s+(\w+)", re.MULTILINE)

@@ -14,9 +14,10 @@ from agent.core.sampler import Sampler
 from agent.errors import ConfigError
 from agent.mapping.dbcfile import Dbc, load_dbc
 from agent.mapping.declared import declarations, sources_of
+from agent.mapping.frame import Frame, nearest
 from agent.mapping.plan import CompiledMapping, DbcSource, with_declared
 from agent.mapping.rules import compile_bodies
-from agent.mapping.sources import ONLY_29_BIT, UNREAD, Frame, Sources, nearest
+from agent.mapping.sources import ONLY_29_BIT, UNREAD, Sources
 from agent.mapping.values import Values
 
 __all__ = ["compile_mapping"]

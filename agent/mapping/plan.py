@@ -7,8 +7,9 @@ from typing import Any
 from agent.core.edition import Edition
 from agent.core.editions import EDITIONS
 from agent.core.field import Field, Layout, Sized
-from agent.core.frames import NEVER, slots_of
+from agent.core.frames import NEVER
 from agent.core.j1939 import EXTENDED, FIRST_TO_ALL, PGN_MASK, PGN_TO_ONE_MASK
+from agent.core.needs import slots_of
 
 __all__ = [
     "CompiledMapping",

@@ -7,7 +7,7 @@ from agent.core.edition import Edition
 from agent.core.field import Field, Items, Layout
 from agent.core.signals import UNKNOWN
 from agent.mapping.bodies import Bodies
-from agent.mapping.sources import nearest
+from agent.mapping.frame import nearest
 from agent.mapping.values import TRUTH, Origin, Target, Values
 
 __all__ = ["compile_bodies"]

@@ -1,110 +1,26 @@
 """From names in a mapping to places on a bus: buses, messages, signals, the sources they are kept in, the rows that read them."""
 
-import difflib
 import itertools
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from agent.core.j1939 import ANY_PRIORITY, FIRST_TO_ALL, LAST_SOURCE, LONGEST, PGN_MASK, PGN_TO_ONE_MASK
+from agent.core.frames import EXTENDED
+from agent.core.j1939 import LAST_SOURCE, LONGEST
 from agent.core.signals import COUNT, FLOAT_COUNT, FLOAT_OPERAND, OPERAND
-from agent.mapping.dbcfile import EXTENDED, Dbc
-from agent.mapping.multiplexers import bits_of, chain_of, known_values, masked, selectors
+from agent.mapping.dbcfile import Dbc
+from agent.mapping.frame import Frame, Place, Row, nearest, timeout_ms_of
+from agent.mapping.multiplexers import bits_of, chain_of, masked, selectors
 
 if TYPE_CHECKING:
-    from cantools.database.can import Message, Signal
+    from cantools.database.can import Message
 
-__all__ = ["ONLY_29_BIT", "UNREAD", "Frame", "Place", "Sources", "nearest"]
+__all__ = ["ONLY_29_BIT", "UNREAD", "Sources"]
 
-Row = list[Any]
-
-MIN_TIMEOUT_MS, MAX_TIMEOUT_MS = 1000, 30000
-CYCLES_TO_TIMEOUT = 10
-UNKNOWN_CYCLE_TIMEOUT_MS = 5000
 ONLY_29_BIT = "is an 11-bit message; only 29-bit identifiers carry a J1939 source address"
 UNREAD = "not all of its DBC files could be read"
 LONGEST_FRAME = 64  # bytes, CAN FD
-_NOBODY = 0xFE  # source address in a DBC whose messages come from whoever sends them
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """' (did you mean X?)' where something known is close enough, else a few of the known names."""
-    names = sorted({str(item) for item in known})
-    folded = {item.lower(): item for item in reversed(names)}
-    if close := difflib.get_close_matches(name.lower(), folded, 1, 0.6):
-        return f" (did you mean {folded[close[0]]}?)"
-    if not names:
-        return ""
-    return f" (known: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''})"
-
-
-@dataclass
-class Frame:
-    """A message that the mapping uses, with its options."""
-
-    bus: int
-    dbc: Dbc
-    message: "Message"
-    label: str
-    timeout_ms: int | None = None
-    alive_counter: str | None = None
-    checksum: Row | None = None
-    j1939: bool | None = None
-    source: int | None = None  # J1939 address of the only sender that counts
-    slots: dict[tuple[Any, ...], int] = field(default_factory=dict)  # chain of multiplexers -> source
-
-    @property
-    def can_id(self) -> int:
-        return self.message.frame_id | (EXTENDED if self.message.is_extended_frame else 0)
-
-    @property
-    def identity(self) -> tuple[int, int]:
-        """Identifier and mask of its frames on the bus; mask -1: all of the identifier counts."""
-        can_id = self.can_id
-        pgn = PGN_MASK if can_id >> 16 & 0xFF >= FIRST_TO_ALL else PGN_TO_ONE_MASK
-        if self.source is not None:
-            return can_id & ~0xFF | self.source, pgn | 0xFF
-        if self.j1939 is None and self.dbc.is_j1939(self.message):
-            return can_id, pgn if can_id & 0xFF == _NOBODY else ANY_PRIORITY
-        return can_id, pgn if self.j1939 else -1
-
-    def signal(self, name: str) -> "Signal":
-        """LookupError with a suggestion when the message has no such signal."""
-        for signal in self.message.signals:
-            if signal.name == name:
-                return signal
-        known = [signal.name for signal in self.message.signals]
-        raise LookupError(f"{self.label} has no signal {name}{nearest(name, known)}")
-
-
-@dataclass
-class Place:
-    """One signal of one message, and how its raw integer is found."""
-
-    frame: Frame
-    signal: "Signal"
-    factor: Fraction
-    offset: Fraction
-
-    @property
-    def label(self) -> str:
-        return f"{self.frame.label}.{self.signal.name}"
-
-    @property
-    def raw_range(self) -> tuple[int, int]:
-        bits = self.signal.length
-        return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if self.signal.is_signed else (0, (1 << bits) - 1)
-
-    @property
-    def is_float(self) -> bool:
-        return self.signal.conversion.is_float
-
-    def bits(self) -> list[int]:
-        """Bit numbers of the little-endian word, most significant bit of the signal first."""
-        return bits_of(self.signal)
 
 
 class Sources:
@@ -262,7 +178,7 @@ class Sources:
         key = chain_of(place.signal, frame.signal)
         if key not in frame.slots:
             frame.slots[key] = len(self._rows)
-            self._rows.append([frame.message.length, _timeout_ms(frame, key), [], [], [], []])
+            self._rows.append([frame.message.length, timeout_ms_of(frame, key), [], [], [], []])
         return frame.slots[key]
 
     def overlaps(self) -> list[str]:
@@ -324,17 +240,6 @@ def _layout(message: "Message") -> tuple[Any, ...]:
 
 def _id_text(message: "Message") -> str:
     return f"0x{message.frame_id:X}{'x' if message.is_extended_frame else ''}"
-
-
-def _timeout_ms(frame: Frame, chain: tuple[Any, ...]) -> int:
-    """Ten cycles, of all pages when multiplexed; what the mapping says goes first."""
-    if frame.timeout_ms is not None:
-        return frame.timeout_ms
-    cycle_ms = frame.message.cycle_time
-    if not cycle_ms:
-        return UNKNOWN_CYCLE_TIMEOUT_MS
-    pages = math.prod(len(known_values(frame.message, frame.signal(name))) for name, _ in chain)
-    return min(max(CYCLES_TO_TIMEOUT * int(cycle_ms) * pages, MIN_TIMEOUT_MS), MAX_TIMEOUT_MS)
 
 
 def _raw_range(factor: Fraction, offset: Fraction, lo: int, hi: int) -> tuple[int, int]:

@@ -10,7 +10,8 @@ from typing import Any
 from agent.core.field import Field
 from agent.core.signals import UNKNOWN, rounded
 from agent.mapping.expression import ExpressionError, parse_expression
-from agent.mapping.sources import Place, Sources, nearest
+from agent.mapping.frame import Place, nearest
+from agent.mapping.sources import Sources
 from agent.mapping.units import UNITS, conversion, dimension, exact
 
 __all__ = ["TRUTH", "Origin", "Target", "Values", "fill"]

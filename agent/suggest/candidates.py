@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from agent.core.frames import EXTENDED
 from agent.mapping.units import UNITS, dimension
 from agent.suggest.names import words
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "candidates_of", "read_unit"]
 
 NUMBER_BITS = 32  # a longer integer is a text, a code or several values in one: never looked into
-EXTENDED = 0x80000000
 # A number plate, a VIN or a pass code may stand in such a signal.
 _PERSONAL = {
     "vin",

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from agent.core.frames import NEVER, LatestFrames, slots_of
+from agent.core.frames import NEVER, LatestFrames
+from agent.core.needs import slots_of
 from agent.core.signals import FLOAT_COUNT, FLOAT_OPERAND, OPERAND, UNKNOWN, float_ratio, rounded
 from agent.mapping.plan import CompiledMapping
 

@@ -12,7 +12,7 @@ from agent.clock import Clock
 from agent.core.frames import LatestFrames
 from agent.mapping.plan import CompiledMapping
 from agent.status import NobodyError, StatusError, follow
-from agent.status_snapshot import VIN_LETTERS, Snapshot, bus_states, fingerprint, read_snapshot, sources_of
+from agent.status_snapshot import Snapshot, fingerprint, read_snapshot, take
 
 PERIOD_S = 1.0
 ANSWER_S = 12.0  # an agent on the slowest clock tells something every 10 s
@@ -33,7 +33,7 @@ class Ears:
 
     def __init__(self, mapping: CompiledMapping, vin: str, make_buses: MakeBuses, clock: Clock) -> None:
         self._mapping = mapping
-        self._vin = vin[-VIN_LETTERS:]
+        self._vin = vin
         self._plan = fingerprint(mapping.plan)
         self._make_buses = make_buses
         self._clock = clock
@@ -63,17 +63,7 @@ class Ears:
                 task.result()  # of a recording at its end: nothing
         for bus in self._buses:
             bus.refresh()
-        stamp = self._clock.stamp()
-        return Snapshot(
-            now=self._clock.at(stamp),
-            wall_ms=self._clock.wall_ms(),
-            vin=self._vin,
-            mapping=self._mapping.name,
-            edition=self._mapping.edition_name,
-            plan=self._plan,
-            sources=sources_of(self._latest, stamp, self._clock.ticks_per_ms),
-            buses=bus_states(self._buses, self._gnss, self._clock.at(stamp)),
-        )
+        return take(self._mapping, self._plan, self._vin, self._latest, self._buses, self._gnss, self._clock)
 
 
 async def moments(path: Path, ears: Ears) -> AsyncGenerator[Moment, None]:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_signals_against_cantools import compare
 
-from agent.mapping.dbcfile import EXTENDED, load_dbc
+from agent.core.frames import EXTENDED
+from agent.mapping.dbcfile import load_dbc
 
 DEEPEST = 3
 SEEDS = st.integers(0, 1 << 32)
