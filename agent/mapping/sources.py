@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.j1939 import ANY_PRIORITY, FIRST_TO_ALL, LAST_SOURCE, LONGEST, PGN_MASK, PGN_TO_ONE_MASK
 from agent.core.signals import COUNT, FLOAT_COUNT, FLOAT_OPERAND, OPERAND
-from agent.mapping.dbcfile import EXTENDED, Dbc
+from agent.mapping.dbcfile import EXTENDED, Dbc, cycle_ms_of
 from agent.mapping.multiplexers import bits_of, chain_of, known_values, masked, selectors
 
 if TYPE_CHECKING:
@@ -27,12 +27,15 @@ UNKNOWN_CYCLE_TIMEOUT_MS = 5000
 ONLY_29_BIT = "is an 11-bit message; only 29-bit identifiers carry a J1939 source address"
 UNREAD = "not all of its DBC files could be read"
 LONGEST_FRAME = 64  # bytes, CAN FD
+_LONGEST_NAME = 128  # characters; DBC names have 32, long symbols 128
 _NOBODY = 0xFE  # source address in a DBC whose messages come from whoever sends them
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """' (did you mean X?)' where something known is close enough, else a few of the known names."""
-    names = sorted({str(item) for item in known})
+    names = sorted({str(item) for item in known if len(str(item)) <= _LONGEST_NAME})
+    if len(name) > _LONGEST_NAME:
+        return ""  # comparing takes the product of two lengths
     folded = {item.lower(): item for item in reversed(names)}
     if close := difflib.get_close_matches(name.lower(), folded, 1, 0.6):
         return f" (did you mean {folded[close[0]]}?)"
@@ -55,6 +58,12 @@ class Frame:
     j1939: bool | None = None
     source: int | None = None  # J1939 address of the only sender that counts
     slots: dict[tuple[Any, ...], int] = field(default_factory=dict)  # chain of multiplexers -> source
+    _signals: "dict[str, Signal]" = field(default_factory=dict, init=False, repr=False)
+    _page_counts: dict[str, int] = field(default_factory=dict, init=False, repr=False)  # by multiplexer
+
+    def __post_init__(self) -> None:
+        for signal in self.message.signals:
+            self._signals.setdefault(signal.name, signal)
 
     @property
     def can_id(self) -> int:
@@ -73,11 +82,14 @@ class Frame:
 
     def signal(self, name: str) -> "Signal":
         """LookupError with a suggestion when the message has no such signal."""
-        for signal in self.message.signals:
-            if signal.name == name:
-                return signal
-        known = [signal.name for signal in self.message.signals]
-        raise LookupError(f"{self.label} has no signal {name}{nearest(name, known)}")
+        if name in self._signals:
+            return self._signals[name]
+        raise LookupError(f"{self.label} has no signal {name}{nearest(name, self._signals)}")
+
+    def page_count(self, multiplexer: str) -> int:
+        if multiplexer not in self._page_counts:
+            self._page_counts[multiplexer] = len(known_values(self.message, self.signal(multiplexer)))
+        return self._page_counts[multiplexer]
 
 
 @dataclass
@@ -107,6 +119,28 @@ class Place:
         return bits_of(self.signal)
 
 
+class _Messages:
+    """The messages of one bus, by name and by identifier: a bus may have thousands, and each signal asks."""
+
+    def __init__(self, dbcs: list[Dbc]) -> None:
+        self._by_name: dict[str, list[tuple[Dbc, Message]]] = {}
+        self._by_id: dict[tuple[int, bool], list[tuple[Dbc, Message]]] = {}
+        for dbc in dbcs:
+            for message in dbc.messages:
+                self._by_name.setdefault(message.name, []).append((dbc, message))
+                self._by_id.setdefault((message.frame_id, message.is_extended_frame), []).append((dbc, message))
+
+    def find(self, bus: str, name: str) -> "list[tuple[Dbc, Message]]":
+        if match := re.fullmatch(r"0[xX]([0-9A-Fa-f]+)(x?)", name):
+            if found := self._by_id.get((int(match[1], 16), bool(match[2]))):
+                return found
+            hint = "" if match[2] else " (29-bit identifiers end in x)"
+            raise LookupError(f"bus {bus} has no message {name}{hint}")
+        if found := self._by_name.get(name):
+            return found
+        raise LookupError(f"bus {bus} has no message {name}{nearest(name, self._by_name)}")
+
+
 class Sources:
     """All sources of a plan, made as signals ask for them."""
 
@@ -114,6 +148,7 @@ class Sources:
         self._buses = list(buses)
         self._broken = broken  # buses with a file that could not be read: what they lack is not the mapping's fault
         self._dbcs = buses
+        self._known = {bus: _Messages(dbcs) for bus, dbcs in buses.items()}
         self._frames: dict[tuple[int, int, int | None], Frame] = {}
         self._rows: list[Row] = []  # per source: length, timeout, little, big, careful little, careful big
         self._operands: dict[tuple[Any, ...], int] = {}
@@ -132,30 +167,22 @@ class Sources:
         if bus in self._broken:
             raise LookupError(f"bus {bus}: {UNREAD}")
         name, source = _sender(name)
-        candidates = [(dbc, message) for dbc in self._dbcs[bus] for message in dbc.messages]
-        if match := re.fullmatch(r"0[xX]([0-9A-Fa-f]+)(x?)", name):
-            wanted = (int(match[1], 16), bool(match[2]))
-            found = [pair for pair in candidates if (pair[1].frame_id, pair[1].is_extended_frame) == wanted]
-            if not found:
-                hint = "" if match[2] else " (29-bit identifiers end in x)"
-                raise LookupError(f"bus {bus} has no message {name}{hint}")
-        else:
-            found = [pair for pair in candidates if pair[1].name == name]
-            if not found:
-                raise LookupError(f"bus {bus} has no message {name}{nearest(name, [m.name for _, m in candidates])}")
+        found = self._known[bus].find(bus, name)
         dbc, message = found[0]
         if ids := {_id_text(other): None for _, other in found if _id_text(other) != _id_text(message)}:
             raise LookupError(
                 f"bus {bus} has several messages {name}: use the identifier ({_id_text(message)}, {', '.join(ids)})"
             )
-        if any(_layout(other) != _layout(message) for _, other in found):
+        if len(found) > 1 and any(_layout(other) != _layout(message) for _, other in found):
             names = " and ".join(sorted({f"{other.name} {_id_text(other)}" for _, other in found}))
             raise LookupError(f"bus {bus}: its DBC files disagree about {names}; leave one of the files out")
         if source is not None and not message.is_extended_frame:
             raise LookupError(f"{bus}.{message.name}@0x{source:02X}: {ONLY_29_BIT}")
         key = (self._buses.index(bus), message.frame_id | (EXTENDED if message.is_extended_frame else 0), source)
         label = f"{bus}.{message.name}" + ("" if source is None else f"@0x{source:02X}")
-        frame = self._frames.setdefault(key, Frame(key[0], dbc, message, label, source=source))
+        if key not in self._frames:
+            self._frames[key] = Frame(key[0], dbc, message, label, source=source)
+        frame = self._frames[key]
         if frame.message is not message:
             raise LookupError(f"bus {bus}: {frame.message.name} and {message.name} have the same {_id_text(message)}")
         return frame
@@ -323,11 +350,11 @@ def _timeout_ms(frame: Frame, chain: tuple[Any, ...]) -> int:
     """Ten cycles, of all pages when multiplexed; what the mapping says goes first."""
     if frame.timeout_ms is not None:
         return frame.timeout_ms
-    cycle_ms = frame.message.cycle_time
-    if not cycle_ms:
+    cycle_ms = cycle_ms_of(frame.message)
+    if cycle_ms is None:
         return UNKNOWN_CYCLE_TIMEOUT_MS
-    pages = math.prod(len(known_values(frame.message, frame.signal(name))) for name, _ in chain)
-    return min(max(CYCLES_TO_TIMEOUT * int(cycle_ms) * pages, MIN_TIMEOUT_MS), MAX_TIMEOUT_MS)
+    pages = math.prod(frame.page_count(name) for name, _ in chain)
+    return min(max(CYCLES_TO_TIMEOUT * cycle_ms * pages, MIN_TIMEOUT_MS), MAX_TIMEOUT_MS)
 
 
 def _raw_range(factor: Fraction, offset: Fraction, lo: int, hi: int) -> tuple[int, int]:
