@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from agent import __version__
-from agent.errors import AgentError, ConfigError
+from agent.errors import AgentError, ConfigError, one_line
 from agent.labels import LANGUAGES, language
 
 COMMANDS = (
@@ -41,9 +41,16 @@ INTERRUPTED = 130
 
 def set_up_logging(level: str) -> None:
     """Send the log to stderr; `level` is one of LEVELS."""
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+class _Lines(logging.Formatter):
+    """What others sent us and ends up in a message can neither begin a line of its own nor steer a terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return one_line(super().formatMessage(record))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,11 +80,12 @@ def run_program(name: str, description: str, package: str, commands: Sequence[st
     except KeyboardInterrupt:
         return INTERRUPTED
     except AgentError as error:
-        sys.stderr.write("".join(f"{name}: {line}\n" for line in str(error).splitlines()))
+        sys.stderr.write("".join(f"{name}: {one_line(line)}\n" for line in str(error).splitlines()))
         return 2 if isinstance(error, ConfigError) else 1
     except OSError as error:
         # A file that the command was told to read or write, or stdout on a full disk.
-        sys.stderr.write(f"{name}: {error.filename or 'reading or writing'}: {error.strerror or error}\n")
+        said = f"{error.filename or 'reading or writing'}: {error.strerror or error}"
+        sys.stderr.write(f"{name}: {one_line(said)}\n")
         with contextlib.suppress(OSError):
             sys.stdout.flush()
         _give_up_stdout()

@@ -30,7 +30,7 @@ from agent.core.session import LOGIN
 from agent.errors import ConfigError
 from agent.security import Security, security_faults
 from agent.shipped import dbc_folder as dbc_folder
-from agent.tomlfile import home, parse_toml
+from agent.tomlfile import home, parse_toml, read_regular
 
 VIN_LETTERS = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"  # GB 16735: no I, O, Q
 _VIN_VALUES = dict(zip("0123456789ABCDEFGHJKLMNPRSTUVWXYZ", map(int, "012345678912345678123457923456789"), strict=True))
@@ -171,10 +171,12 @@ def load_config(path: str | Path) -> Config:
     """Read and check a configuration; ConfigError with every fault of it."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode()
     except FileNotFoundError:
         raise ConfigError(str(path), ["there is no such file; `tbox init` writes one to start from"]) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
         raise ConfigError(str(path), [f"cannot be read: {error}"]) from error
     table = parse_toml(str(path), text)
     faults: list[str] = []

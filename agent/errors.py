@@ -13,16 +13,23 @@
 
 from agent.core.errors import AgentError
 
-__all__ = ["AgentError", "BusError", "ConfigError", "DeviceError", "LinkError", "OutboxError"]
+__all__ = ["AgentError", "BusError", "ConfigError", "DeviceError", "LinkError", "OutboxError", "one_line"]
+
+
+def one_line(text: str) -> str:
+    """A text from somebody's file or device, without what steers a terminal or begins a line: \\x1b for an escape."""
+    if text.isprintable():
+        return text
+    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
 
 
 class ConfigError(AgentError):
     """Faults of a configuration, mapping or DBC file; each line says where, what, what is allowed."""
 
     def __init__(self, file: str, faults: list[str]) -> None:
-        super().__init__("\n".join(f"{file}: {fault}" for fault in faults))
         self.file = file
-        self.faults = faults
+        self.faults = [one_line(fault) for fault in faults]
+        super().__init__("\n".join(f"{one_line(file)}: {fault}" for fault in self.faults))
 
 
 class BusError(AgentError):

@@ -20,7 +20,7 @@ from agent.core.editions import EDITIONS
 from agent.errors import ConfigError
 from agent.mapping.plan import CompiledMapping, DbcSource, Item
 from agent.shipped import dbc_folder
-from agent.tomlfile import parse_toml
+from agent.tomlfile import parse_toml, read_regular
 
 __all__ = ["CompiledMapping", "Item", "load_mapping"]
 
@@ -40,7 +40,7 @@ def load_mapping(
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         text = data.decode()
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
@@ -118,7 +118,7 @@ def _dbc_sources(path: Path, document: dict[str, Any], faults: list[str]) -> lis
         for file in files:
             try:
                 place = _place(path, file)
-                sources.append(DbcSource(bus, file, place, place.read_bytes(), bool(lenient)))
+                sources.append(DbcSource(bus, file, place, read_regular(place), bool(lenient)))
             except LookupError as error:
                 faults.append(f"{where}.files: {file}: {error.args[0]}")
             except OSError as error:

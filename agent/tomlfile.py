@@ -9,6 +9,8 @@ from typing import Any, BinaryIO
 
 from agent.errors import ConfigError
 
+MOST_BYTES = 64 << 20  # the largest public DBC files have 4 MB
+
 
 def parse_toml(file: str, text: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
     """The document; ConfigError that names `file`, also where the library has no error of its own for what is wrong."""
@@ -26,6 +28,15 @@ def parse_toml(file: str, text: str, parse_float: Callable[[str], Any] = float) 
 def home(name: str) -> Path:
     """A path in which `~` is the home of a user; one that names no such user stays as it is."""
     return Path(os.path.expanduser(name))
+
+
+def read_regular(path: Path) -> bytes:
+    """The contents of a file that somebody wrote by hand or by a tool; OSError as by `open_regular`, or when it is too long."""
+    with open_regular(path) as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise OSError(0, f"has more than {MOST_BYTES >> 20} MB", str(path))
+    return data
 
 
 def open_regular(path: Path) -> BinaryIO:

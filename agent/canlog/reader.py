@@ -20,6 +20,7 @@ from agent.canlog.mf4 import Mf4
 from agent.canlog.parser import BLOCK, S_TO_US, SHOWN_BAD_LINES, Frame, LogCounts, Parser
 from agent.canlog.trc import Trc
 from agent.errors import ConfigError
+from agent.tomlfile import open_regular
 
 ABSOLUTE_US = 10**9 * S_TO_US  # 2001; a recorder's own uptime stays below it for 31 years
 READ_HERE = "read here: candump -L or -l, ASC, SavvyCAN GVRET CSV, CRTD, PEAK TRC, BLF, MF4"
@@ -101,8 +102,9 @@ class LogReader(LogCounts):
     def _open(self) -> Iterator[BinaryIO]:
         """The contents, unpacked where they are packed; reading them ends quietly where a compressed file was cut."""
         try:
-            with Path(self.path).open("rb") as self._file:
-                zipped = self._file.peek(2)[:2] == GZIP_MAGIC
+            with open_regular(Path(self.path)) as self._file:
+                zipped = self._file.read(2) == GZIP_MAGIC
+                self._file.seek(0)
                 yield cast("BinaryIO", gzip.GzipFile(fileobj=self._file)) if zipped else self._file
         except (EOFError, zlib.error, gzip.BadGzipFile):
             self.truncated = True  # a compressed recording that was not closed

@@ -88,10 +88,10 @@ def _mapping_faults(path: str) -> list[str]:
     from agent.core.editions import DEFAULT_EDITION, EDITIONS
     from agent.errors import ConfigError
     from agent.signalmap import load_mapping
-    from agent.tomlfile import parse_toml
+    from agent.tomlfile import parse_toml, read_regular
 
     try:
-        document = parse_toml(path, Path(path).read_text(encoding="utf-8"))
+        document = parse_toml(path, read_regular(Path(path)).decode())
         vehicle = document["vehicle"]
         edition = str(vehicle.get("edition", DEFAULT_EDITION))
         if edition not in EDITIONS:

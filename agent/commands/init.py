@@ -221,10 +221,11 @@ def _mapping(dbc: str, folder: Path, edition: "Edition") -> str:
     from agent.errors import ConfigError
     from agent.labels import body
     from agent.mapping.dbcfile import load_dbc
+    from agent.tomlfile import read_regular
 
     path = Path(dbc).resolve()
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise ConfigError(dbc, [f"cannot be read: {error.strerror}"]) from error
     try:

@@ -19,7 +19,7 @@ from agent.mapping.units import exact
 if TYPE_CHECKING:
     from cantools.database.can import Database, Message, Signal
 
-__all__ = ["Dbc", "load_dbc"]
+__all__ = ["Dbc", "cycle_ms_of", "load_dbc"]
 
 
 _STRING = r'"(?:[^"\\]|\\.)*"'
@@ -55,6 +55,7 @@ _RAISED = (
     TypeError,
     ValueError,
 )
+_LONGEST_CYCLE_MS = 86_400_000
 _MAX_SEARCHED = 100_000  # characters; a place is looked for by loading a dozen beginnings, each as slow as the file
 
 
@@ -84,6 +85,12 @@ class Dbc:
             if float(factor) == signal.scale and float(offset) == signal.offset:
                 return exact(factor), exact(offset)
         return exact(repr(signal.scale)), exact(repr(signal.offset))
+
+
+def cycle_ms_of(message: "Message") -> int | None:
+    """The cycle time; None for a message without one, or with one that is no number of milliseconds: the file says its kind."""
+    cycle_ms: object = message.cycle_time
+    return int(cycle_ms) if isinstance(cycle_ms, int | float) and 1 <= cycle_ms <= _LONGEST_CYCLE_MS else None
 
 
 def _printed_factors(text: str) -> dict[tuple[int, int, int, int], list[tuple[str, str]]]:

@@ -26,7 +26,7 @@ from agent.core.packet import MAX_DATA_UNIT
 from agent.errors import ConfigError
 from agent.mapping.plan import with_declared
 from agent.mapping.units import exact
-from agent.tomlfile import parse_toml
+from agent.tomlfile import parse_toml, read_regular
 
 __all__ = ["declarations", "declared_editions", "sources_of"]
 
@@ -48,7 +48,7 @@ def declared_editions(mapping: str | Path | None) -> dict[str, Edition]:
     if mapping is None:
         return EDITIONS
     try:
-        text = Path(mapping).read_text(encoding="utf-8")
+        text = read_regular(Path(mapping)).decode()
     except OSError as error:
         raise ConfigError(str(mapping), [f"cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:

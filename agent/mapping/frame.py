@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.frames import EXTENDED
 from agent.core.j1939 import ANY_PRIORITY, FIRST_TO_ALL, PGN_MASK, PGN_TO_ONE_MASK
-from agent.mapping.dbcfile import Dbc
+from agent.mapping.dbcfile import Dbc, cycle_ms_of
 from agent.mapping.multiplexers import bits_of, known_values
 
 if TYPE_CHECKING:
@@ -20,12 +20,15 @@ Row = list[Any]
 MIN_TIMEOUT_MS, MAX_TIMEOUT_MS = 1000, 30000
 CYCLES_TO_TIMEOUT = 10
 UNKNOWN_CYCLE_TIMEOUT_MS = 5000
+_LONGEST_NAME = 128  # characters; DBC names have 32, long symbols 128
 _NOBODY = 0xFE  # source address in a DBC whose messages come from whoever sends them
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """' (did you mean X?)' where something known is close enough, else a few of the known names."""
-    names = sorted({str(item) for item in known})
+    names = sorted({str(item) for item in known if len(str(item)) <= _LONGEST_NAME})
+    if len(name) > _LONGEST_NAME:
+        return ""  # comparing takes the product of two lengths
     folded = {item.lower(): item for item in reversed(names)}
     if close := difflib.get_close_matches(name.lower(), folded, 1, 0.6):
         return f" (did you mean {folded[close[0]]}?)"
@@ -48,6 +51,12 @@ class Frame:
     j1939: bool | None = None
     source: int | None = None  # J1939 address of the only sender that counts
     slots: dict[tuple[Any, ...], int] = field(default_factory=dict)  # chain of multiplexers -> source
+    _signals: "dict[str, Signal]" = field(default_factory=dict, init=False, repr=False)
+    _page_counts: dict[str, int] = field(default_factory=dict, init=False, repr=False)  # by multiplexer
+
+    def __post_init__(self) -> None:
+        for signal in self.message.signals:
+            self._signals.setdefault(signal.name, signal)
 
     @property
     def can_id(self) -> int:
@@ -66,11 +75,15 @@ class Frame:
 
     def signal(self, name: str) -> "Signal":
         """LookupError with a suggestion when the message has no such signal."""
-        for signal in self.message.signals:
-            if signal.name == name:
-                return signal
-        known = [signal.name for signal in self.message.signals]
-        raise LookupError(f"{self.label} has no signal {name}{nearest(name, known)}")
+        if name in self._signals:
+            return self._signals[name]
+        raise LookupError(f"{self.label} has no signal {name}{nearest(name, self._signals)}")
+
+    def page_count(self, multiplexer: str) -> int:
+        """How many values of a multiplexer the DBC describes."""
+        if multiplexer not in self._page_counts:
+            self._page_counts[multiplexer] = len(known_values(self.message, self.signal(multiplexer)))
+        return self._page_counts[multiplexer]
 
 
 @dataclass
@@ -104,8 +117,8 @@ def timeout_ms_of(frame: Frame, chain: tuple[Any, ...]) -> int:
     """Ten cycles, of all pages when multiplexed; what the mapping says goes first."""
     if frame.timeout_ms is not None:
         return frame.timeout_ms
-    cycle_ms = frame.message.cycle_time
-    if not cycle_ms:
+    cycle_ms = cycle_ms_of(frame.message)
+    if cycle_ms is None:
         return UNKNOWN_CYCLE_TIMEOUT_MS
-    pages = math.prod(len(known_values(frame.message, frame.signal(name))) for name, _ in chain)
-    return min(max(CYCLES_TO_TIMEOUT * int(cycle_ms) * pages, MIN_TIMEOUT_MS), MAX_TIMEOUT_MS)
+    pages = math.prod(frame.page_count(name) for name, _ in chain)
+    return min(max(CYCLES_TO_TIMEOUT * cycle_ms * pages, MIN_TIMEOUT_MS), MAX_TIMEOUT_MS)

@@ -23,6 +23,28 @@ UNREAD = "not all of its DBC files could be read"
 LONGEST_FRAME = 64  # bytes, CAN FD
 
 
+class _Messages:
+    """The messages of one bus, by name and by identifier: a bus may have thousands, and each signal asks."""
+
+    def __init__(self, dbcs: list[Dbc]) -> None:
+        self._by_name: dict[str, list[tuple[Dbc, Message]]] = {}
+        self._by_id: dict[tuple[int, bool], list[tuple[Dbc, Message]]] = {}
+        for dbc in dbcs:
+            for message in dbc.messages:
+                self._by_name.setdefault(message.name, []).append((dbc, message))
+                self._by_id.setdefault((message.frame_id, message.is_extended_frame), []).append((dbc, message))
+
+    def find(self, bus: str, name: str) -> "list[tuple[Dbc, Message]]":
+        if match := re.fullmatch(r"0[xX]([0-9A-Fa-f]+)(x?)", name):
+            if found := self._by_id.get((int(match[1], 16), bool(match[2]))):
+                return found
+            hint = "" if match[2] else " (29-bit identifiers end in x)"
+            raise LookupError(f"bus {bus} has no message {name}{hint}")
+        if found := self._by_name.get(name):
+            return found
+        raise LookupError(f"bus {bus} has no message {name}{nearest(name, self._by_name)}")
+
+
 class Sources:
     """All sources of a plan, made as signals ask for them."""
 
@@ -30,6 +52,7 @@ class Sources:
         self._buses = list(buses)
         self._broken = broken  # buses with a file that could not be read: what they lack is not the mapping's fault
         self._dbcs = buses
+        self._known = {bus: _Messages(dbcs) for bus, dbcs in buses.items()}
         self._frames: dict[tuple[int, int, int | None], Frame] = {}
         self._rows: list[Row] = []  # per source: length, timeout, little, big, careful little, careful big
         self._operands: dict[tuple[Any, ...], int] = {}
@@ -49,30 +72,22 @@ class Sources:
         if bus in self._broken:
             raise LookupError(f"bus {bus}: {UNREAD}")
         name, source = _sender(name)
-        candidates = [(dbc, message) for dbc in self._dbcs[bus] for message in dbc.messages]
-        if match := re.fullmatch(r"0[xX]([0-9A-Fa-f]+)(x?)", name):
-            wanted = (int(match[1], 16), bool(match[2]))
-            found = [pair for pair in candidates if (pair[1].frame_id, pair[1].is_extended_frame) == wanted]
-            if not found:
-                hint = "" if match[2] else " (29-bit identifiers end in x)"
-                raise LookupError(f"bus {bus} has no message {name}{hint}")
-        else:
-            found = [pair for pair in candidates if pair[1].name == name]
-            if not found:
-                raise LookupError(f"bus {bus} has no message {name}{nearest(name, [m.name for _, m in candidates])}")
+        found = self._known[bus].find(bus, name)
         dbc, message = found[0]
         if ids := {_id_text(other): None for _, other in found if _id_text(other) != _id_text(message)}:
             raise LookupError(
                 f"bus {bus} has several messages {name}: use the identifier ({_id_text(message)}, {', '.join(ids)})"
             )
-        if any(_layout(other) != _layout(message) for _, other in found):
+        if len(found) > 1 and any(_layout(other) != _layout(message) for _, other in found):
             names = " and ".join(sorted({f"{other.name} {_id_text(other)}" for _, other in found}))
             raise LookupError(f"bus {bus}: its DBC files disagree about {names}; leave one of the files out")
         if source is not None and not message.is_extended_frame:
             raise LookupError(f"{bus}.{message.name}@0x{source:02X}: {ONLY_29_BIT}")
         key = (self._buses.index(bus), message.frame_id | (EXTENDED if message.is_extended_frame else 0), source)
         label = f"{bus}.{message.name}" + ("" if source is None else f"@0x{source:02X}")
-        frame = self._frames.setdefault(key, Frame(key[0], dbc, message, label, source=source))
+        if key not in self._frames:
+            self._frames[key] = Frame(key[0], dbc, message, label, source=source)
+        frame = self._frames[key]
         if frame.message is not message:
             raise LookupError(f"bus {bus}: {frame.message.name} and {message.name} have the same {_id_text(message)}")
         return frame

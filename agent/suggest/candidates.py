@@ -1,5 +1,7 @@
 """The signals of DBC files as `tbox suggest` looks at them: name, unit, range, value table, page, cycle time."""
 
+import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Candidate", "candidates_of", "read_unit"]
 
+LONGEST_NAME = 128  # characters
 NUMBER_BITS = 32  # a longer integer is a text, a code or several values in one: never looked into
 # A number plate, a VIN or a pass code may stand in such a signal.
 _PERSONAL = {
@@ -163,15 +166,23 @@ def candidates_of(bus: str, dbcs: "Sequence[Dbc]", sources: "Sources") -> list[C
                 continue  # the mapping, too, takes the first
             seen.add(can_id)
             written = message.name
-            if names[written] > 1:
+            if names[written] > 1 or not _writable(written) or written.startswith(("0x", "0X")):
                 written = f"0x{message.frame_id:X}{'x' if message.is_extended_frame else ''}"
-            found += [_candidate(bus, written, can_id, message, signal, sources) for signal in message.signals]
+            signals = [signal for signal in message.signals if _writable(signal.name)]
+            found += [_candidate(bus, written, can_id, message, signal, sources) for signal in signals]
     return found
+
+
+def _writable(name: str) -> bool:
+    """Can a mapping write it? Long names of a DBC are texts of any kind."""
+    return re.fullmatch(rf"\w{{1,{LONGEST_NAME}}}", name) is not None
 
 
 def _candidate(
     bus: str, written: str, can_id: int, message: "Message", signal: "Signal", sources: "Sources"
 ) -> Candidate:
+    from agent.mapping.dbcfile import cycle_ms_of
+
     unit, override = read_unit(signal.unit or "")
     reference = f"{bus}.{written}.{signal.name}"
     faulty, factor, offset = "", Fraction(1), Fraction(0)
@@ -182,7 +193,7 @@ def _candidate(
         faulty = str(error.args[0])
     bits = signal.length
     first, last = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signal.is_signed else (0, (1 << bits) - 1)
-    ends = sorted([float(first * factor + offset), float(last * factor + offset)])
+    ends = sorted([_real(first * factor + offset), _real(last * factor + offset)])
     lo, hi, declared = ends[0], ends[1], False
     least, most = signal.minimum, signal.maximum
     if (
@@ -210,13 +221,20 @@ def _candidate(
         is_float=bool(signal.conversion.is_float),
         choices={int(raw): str(text) for raw, text in (signal.choices or {}).items()},
         page=_page(signal),
-        cycle_ms=message.cycle_time,
+        cycle_ms=cycle_ms_of(message),
         comment=str(signal.comment or ""),
         all_ones=last,
-        top=float(last * factor + offset),
+        top=_real(last * factor + offset),
         text=_is_text(message, signal),
         faulty=faulty,
     )
+
+
+def _real(number: Fraction) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _page(signal: "Signal") -> str:

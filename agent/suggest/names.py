@@ -13,6 +13,7 @@ _WHOLE = re.compile(
     r"(?i)dc[_/-]?dc|12v|kl\.?_?15|kl\.?_?30|SoC(?![a-z])|PRNDL?|kWh|state[_ ]?of[_ ]?charge|high[_ ]?voltage|low[_ ]?voltage"
 )
 _LONG = 5  # letters from which on a slip of the pen can be told from another word
+_TOO_LONG = 64  # letters of what is no word: pieces are looked for in the square of them
 _ALIKE = 86.0  # of 100
 _LONG_SPELLINGS = sorted(spelling for spelling in SPELLINGS if len(spelling) >= _LONG)
 
@@ -36,6 +37,8 @@ def _meaning(word: str) -> tuple[str, ...]:
         return ALSO[word]
     if word in SPELLINGS:
         return (SPELLINGS[word],)
+    if len(word) > _TOO_LONG:
+        return ()
     if len(word) >= _LONG and (pieces := _pieces(word)):
         return tuple(concept for piece in pieces for concept in _meaning(piece))
     if len(word) >= _LONG and word.isalpha():

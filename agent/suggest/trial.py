@@ -18,7 +18,7 @@ from agent.suggest.candidates import Candidate, candidates_of
 from agent.suggest.proposals import Proposal, observed, propose
 from agent.suggest.score import context_of
 from agent.suggest.write import Head, render
-from agent.tomlfile import parse_toml
+from agent.tomlfile import parse_toml, read_regular
 
 if TYPE_CHECKING:
     from agent.mapping.dbcfile import Dbc
@@ -57,7 +57,7 @@ def load(buses: dict[str, list[tuple[str, Path]]]) -> Loaded:
         found: list[tuple[str, Path, bytes, Dbc]] = []
         for written, path in files:
             try:
-                data = path.read_bytes()
+                data = read_regular(path)
             except OSError as error:
                 raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
             try:
