@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from agent.blocking import in_thread
+from agent.canbus.arguments import KERNEL_FILTERS
 from agent.canbus.feed import Feed
 from agent.canbus.kernel import (
     CAN_MTU,
@@ -26,7 +27,6 @@ from agent.canbus.kernel import (
 
 POLL_MS = 250  # how long a stop may go unnoticed by a silent bus
 REST_S = 0.01
-KERNEL_FILTERS = 512  # CAN_RAW_FILTER_MAX
 CAN_RAW_ERR_FILTER, CAN_RAW_FD_FRAMES = 2, 5
 EVERY_ERROR = 0x1FFFFFFF
 _FILTER = struct.Struct("=II")

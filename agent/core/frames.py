@@ -121,7 +121,7 @@ class LatestFrames:
     def forget(self, bus: int) -> None:
         """A bus went away: its sources are stale from now on, whatever their timeouts, until their next frame.
 
-        Call it when the bus's writer has ended; `heard` still knows when the last frame came.
+        Call it when the bus's writer has ended, or has nothing to hear (bus-off); `heard` still knows when the last frame came.
         """
         for slot in self._slots[bus]:
             if self.stamps[slot] > GONE:

@@ -35,6 +35,7 @@ def test_nothing_is_told_that_is_not_known() -> None:
     assert load_of((0, 5, 5)).percent is None  # one look
     assert load_of((0, 0, 0), (0, 5, 5)).frames_s is None  # no time between
     assert load_of((0, 9, 9), (1000, 5, 5)).frames_s is None  # counted anew
+    assert load_of((0, 3, 9), (1000, 5, 5)).frames_s is None  # after more than it had counted
     unknown = load_of((0, 0, 0), (1000, 5, 5), bitrate=0)
     assert (unknown.percent, unknown.frames_s) == (None, 5)
     anew = BusLoad(500_000)

@@ -228,8 +228,9 @@ def test_lost_frames_are_said_while_it_is_new_that_they_were_lost() -> None:
     trouble.dropped(11)
     trouble.look(3000, 1)
     assert trouble.remarks(3000)["lost"] == "frames lost: 11 (kernel queue), 0 (controller)"
-    trouble.look(64_000, 2)
-    assert "lost" not in trouble.remarks(64_000)
+    trouble.look(63_000, 2)
+    assert "lost" in trouble.remarks(62_999)
+    assert "lost" not in trouble.remarks(63_000)
 
 
 def test_an_overflow_is_counted_once_although_frame_and_driver_both_tell_it() -> None:
@@ -302,3 +303,37 @@ def test_error_frames_of_other_interfaces_are_counted_and_not_read() -> None:
     trouble.look(now + 1000, 0)
     assert counted(trouble) == {"error_frames": 1, "silent_s": 13}
     assert list(trouble.remarks(now + 1000)) == ["bitrate"]
+
+
+def test_silence_begins_with_its_limit_and_stays_counted_when_the_bus_goes_away() -> None:
+    trouble = opened()
+    assert list(trouble.remarks(looked(trouble, QUIET_MS // 1000))) == ["silent"]
+    trouble.closed(QUIET_MS + 500, "Network is down")
+    assert trouble.counts(99_000)["silent_s"] == QUIET_MS // 1000
+
+
+def test_error_frames_that_are_counted_before_they_are_read_are_no_frames() -> None:
+    trouble = opened()
+    trouble.look(0, 0, UP)
+    for second in range(1, 13):
+        for _ in range(10):
+            trouble.error_frame(0x80, bytes(8))
+        trouble.look(second * 1000, 0, UP._replace(packets=12 * second))
+    assert list(trouble.remarks(12_000)) == ["bitrate"]
+
+
+def test_a_driver_that_counts_anew_takes_no_overflow_back() -> None:
+    trouble = opened()
+    for second, overflows in enumerate((40, 3, 5)):
+        trouble.look(second * 1000, second, UP._replace(overflows=overflows))
+    assert trouble.controller_overflows == 2
+
+
+def test_what_the_interface_said_before_it_went_away_is_not_its_state_now() -> None:
+    trouble = opened()
+    assert trouble.look(1000, 0, UP._replace(state=3, packets=900, overflows=9))
+    trouble.closed(1500, "Network is down")
+    trouble.opened(2000)
+    assert trouble.state is None
+    trouble.look(3000, 0, UP._replace(state=0, packets=950, overflows=12))
+    assert trouble.controller_overflows == 0

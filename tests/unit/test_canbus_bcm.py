@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_plans import Bus
 
+from agent.canbus.arguments import KERNEL_FILTERS
 from agent.canbus.bcm import EVERY, HEAD, MAX_PAGES, NEWEST, PAGES, THROTTLE_US, kind_of, operations
 from agent.canbus.choice import BCM, LOG, PYTHON_CAN, RAW, choose, described
 from agent.canbus.feed import is_exact, masked
-from agent.canbus.raw import KERNEL_FILTERS, raw_filters
+from agent.canbus.raw import raw_filters
 from agent.core.frames import LatestFrames
 from agent.core.needs import needs_of
 from agent.core.signals import Decoder
@@ -122,6 +123,33 @@ def test_a_frame_that_the_kernel_would_leave_out_changes_no_value(seed: int, fd:
                 found.append(values)
             assert found[0] == found[1]
             assert set(found[0]) != {None}
+
+
+def test_a_need_is_read_from_the_rows_of_a_message() -> None:
+    """Rows that are decoded with care (limits, special values) are read like the others; the shortest timeout counts."""
+    sources = [
+        [8, 5000, [[8, 0xFF]], [], [[24, 0xF]], []],
+        [8, 700, [], [[0, 0xFF]], [], [[48, 0x0F]]],
+    ]
+    pages = [[0, 0xFF, 1, [[1, [0], []], [2, [1], []], [3, [], []]]]]
+    message = [0, 0x123, -1, 8, -1, pages, None, None]
+    used = [(1, 0xFF << 8 | 0xF << 24), (2, 0xFF << 56 | 0x0F << 8)]
+
+    def needs(*changed: tuple[int, Any]) -> list[Any]:
+        row = list(message)
+        for place, value in changed:
+            row[place] = value
+        return needs_of({"sources": sources, "messages": [row]}, 0)
+
+    assert needs() == [(0x123, 8, 700, False, (0, 0xFF, used))]
+    assert needs((6, [1, 0xF, 2])) == needs((7, [7, "sum8", 0, 0, 0])) == [(0x123, 8, 700, True, None)]
+    two = [*pages, [1, 0xFF, 2, [[1, [1], []]]]]
+    in_two_bytes = [[-1, 0xFFFF, 2, pages[0][3]]]
+    nested = [[0, 0xFF, 1, [[1, [0], [[1, 0xFF, 2, [[1, [1], []]]]]]]]]
+    for selectors in (two, in_two_bytes, nested):
+        assert needs((5, selectors)) == [(0x123, 8, 700, True, None)]
+    assert needs((4, 0)) == [(0x123, 8, 700, True, None)]  # signals outside of the pages as well
+    assert needs((0, 1)) == needs((2, 0x83FFFF00)) == []
 
 
 def test_only_wanted_data_frames_pass_the_raw_socket() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transport_frames import EVERYBODY, Frame, Listener, abort, begin, control, cts, end, packets
 
-from agent.core.j1939 import EXTENDED, MOST_TRANSFERS, PGN_MASK, PGN_TO_ONE_MASK, OneSource
+from agent.core.j1939 import EXTENDED, MOST_TRANSFERS, PGN_MASK, PGN_TO_ONE_MASK, TP_CM, OneSource
 
 PGN = 0xFEE3
 ANY = (EXTENDED | 0x18FEE3FE, PGN_MASK)
@@ -265,3 +265,14 @@ def test_a_frame_that_fails_its_checks_does_not_keep_a_source_alive() -> None:
     assert heard.taken(0x00, 0)
     assert not heard.taken(0x00, 90, good=False)
     assert heard.taken(0x31, 150)
+
+
+@pytest.mark.parametrize("kind", [16, 17, 19, 32, 255])
+@pytest.mark.parametrize("size", range(8))
+def test_an_announcement_that_is_cut_says_nothing(kind: int, size: int) -> None:
+    listener = Listener(ANY)
+    listener.hear(begin(A, B, 20, PGN))
+    for sender, receiver in ((A, B), (B, A), (A, EVERYBODY)):
+        whole = bytes([kind, 20, 0, 3, 0xFF, PGN & 0xFF, PGN >> 8, 0])
+        listener.transport.control(TP_CM | receiver << 8 | sender, whole[:size], 0)
+    assert (listener.under_way, listener.transport.torn) == (1, 0)

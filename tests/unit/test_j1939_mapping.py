@@ -86,6 +86,25 @@ def test_pages_of_two_sources_do_not_mix(tmp_path: Path) -> None:
     assert car.sample()[8]["subsystems"][0]["cells"] == [4000, 0xFFFF]
 
 
+def test_a_sender_lives_as_long_as_the_most_patient_of_its_pages(tmp_path: Path) -> None:
+    """Signals outside of the pages have a shorter timeout: it does not let another sender in."""
+    pages = "\n".join(f' SG_ Cell{page} m{page} : 16|16@1+ (0.001,0) [0|5] "V" A' for page in range(5))
+    messages = f"""BO_ {EXTENDED | 0x18FF20FE} Cells: 8 A
+ SG_ Page M : 0|8@1+ (1,0) [0|4] "" A
+ SG_ Soc : 8|8@1+ (1,0) [0|100] "%" A
+{pages}
+BA_DEF_ BO_ "GenMsgCycleTime" INT 0 65535;
+BA_DEF_DEF_ "GenMsgCycleTime" 0;
+BA_ "GenMsgCycleTime" BO_ {EXTENDED | 0x18FF20FE} 100;"""
+    options = '[messages."b.Cells"]\nj1939 = true\n[vehicle]\nsoc = "b.Cells.Soc"\n'
+    car = Car(tmp_path, messages, options + '[storage_voltages]\ncells = ["b.Cells.Cell1"]\n')
+    assert sorted({source[1] for source in car.mapping.plan["sources"]}) == [1000, 5000]
+    car.keep(EXTENDED | 0x18FF2010, "01 32 A00F")
+    for now, refused in ((5000, 1), (5001, 1)):
+        car.keep(EXTENDED | 0x18FF2020, "01 33 B00F", now)
+        assert car.latest.other_source == refused
+
+
 MOTORS = """[[drive_motors.motors]]
 speed = "b.Motor@0x30.Speed"
 [[drive_motors.motors]]
