@@ -138,9 +138,9 @@ install_program() {
     if [ -n "$bundle" ]; then
         # Settings of this machine's pip that point elsewhere must not reach in.
         run env PIP_CONFIG_FILE=/dev/null "$new/bin/python" -m pip --isolated --disable-pip-version-check install -q \
-            --no-index --find-links "$bundle/wheels" tbox-agent
+            --no-index --find-links "$bundle/wheels" "tbox-agent[$extras]"
     else
-        run "$new/bin/python" -m pip --disable-pip-version-check install -qq "$here"
+        run "$new/bin/python" -m pip --disable-pip-version-check install -qq "${here}[$extras]"
     fi
     if [ -n "$root" ]; then
         step "paths of the image in $new"
@@ -324,6 +324,8 @@ pi) shift ;;
 *) die 2 "target '$1': not yet; there is: pi" ;;
 esac
 
+# What tbox.toml can ask for on a vehicle: [security]; [gnss], [modem] and serial adapters. The rest is for a desk.
+extras=crypto,serial
 bundle='' host='' root='' dry_run=false uninstall=false purge=false passed_on=''
 if [ -f "$here/SHA256SUMS" ]; then bundle=$here; fi
 while [ $# -gt 0 ]; do

@@ -54,7 +54,7 @@ class Message:
             own = slot()
         if self.kind in ("pages", "common", "alive pages"):
             mapped = [value for value in self.values if self.rng.random() < 0.8] or self.values[:1]
-            cases = [[value, [slot()] if value in mapped else [], []] for value in self.values]
+            cases = [[value, value, [slot()] if value in mapped else [], []] for value in sorted(self.values)]
             selectors = [[self.byte, self.mask, self.byte + 1, cases]]
         if self.kind in ("alive", "both", "alive pages"):
             alive = [self.length - 1, 0x0F, self.length]

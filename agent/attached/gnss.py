@@ -14,7 +14,7 @@ from typing import Protocol
 from agent.attached.devices import Gnss
 from agent.attached.gnss_gpsd import GpsdSource
 from agent.attached.gnss_serial import SerialSource
-from agent.attached.port import Backoff, SparingLog
+from agent.backoff import Backoff, SparingLog
 from agent.clock import Clock
 from agent.core.nmea import Fix
 from agent.errors import DeviceError
@@ -60,7 +60,7 @@ class GnssReceiver:
         self.fix: Fix | None = None
         self._keep = latest.keeper(index)
         self._clock = clock
-        self._backoff = Backoff(clock, rng)
+        self._backoff = Backoff(rng)
         self._log = SparingLog(log, clock)
         self._opened = False
         self._source: Source = make_source(settings, clock)
@@ -76,7 +76,7 @@ class GnssReceiver:
             if self.fixes + self.void > given:
                 self._backoff.reset()
             self._log.say(logging.WARNING, "GNSS away device=%s reason=%s", self.settings.place, self.problem)
-            await self._backoff.wait()
+            await self._clock.sleep_until(self._clock.now() + self._backoff.next_ms())
 
     def counts(self) -> dict[str, int]:
         """Counters of what went wrong, by name."""

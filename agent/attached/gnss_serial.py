@@ -6,7 +6,8 @@ One thread reads the port, since pyserial blocks, and gives fixes out from there
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from agent.attached.port import in_thread, open_serial, reason_of, serial_failures
+from agent.attached.port import open_serial, reason_of, serial_failures
+from agent.blocking import in_thread
 from agent.clock import Clock
 from agent.core.nmea import Fix, NmeaReader
 from agent.errors import DeviceError
@@ -40,7 +41,7 @@ class SerialSource:
 
     async def receive(self, give: Callable[[Fix], None], note_open: Callable[[str], None]) -> None:
         """Until cancelled; DeviceError when the port cannot be opened, was pulled out, or no sentence comes."""
-        await in_thread("gnss", lambda stopped: self._receive(give, note_open, stopped))
+        await in_thread("gnss", lambda stopping: self._receive(give, note_open, stopping.is_set))
 
     def _receive(
         self, give: Callable[[Fix], None], note_open: Callable[[str], None], stopped: Callable[[], bool]

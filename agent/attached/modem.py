@@ -11,7 +11,8 @@ from random import Random
 from agent.attached.devices import Modem as ModemSettings
 from agent.attached.modem_at import AtPort, Reading
 from agent.attached.modem_manager import ask_manager
-from agent.attached.port import Backoff, SparingLog, in_thread
+from agent.backoff import Backoff, SparingLog
+from agent.blocking import in_thread
 from agent.clock import Clock
 from agent.errors import DeviceError
 
@@ -36,7 +37,7 @@ class Modem:
         self._clock = clock
         self._on_iccid = on_iccid
         self._iccid: str | None = None
-        self._backoff = Backoff(clock, rng)
+        self._backoff = Backoff(rng)
         self._log = SparingLog(log, clock)
         self._port = AtPort(settings.port, settings.baud, clock) if settings.port is not None else None
 
@@ -52,17 +53,19 @@ class Modem:
                 self._note(reading)
             if self.problem is None:
                 self._backoff.reset()
-                await self._clock.sleep_until(self._clock.now() + ASK_AGAIN_MS)
+                pause_ms = ASK_AGAIN_MS
             else:
                 place = self.settings.place
                 self._log.say(logging.WARNING, "no ICCID from the modem device=%s reason=%s", place, self.problem)
-                await self._backoff.wait()
+                pause_ms = self._backoff.next_ms()
+            await self._clock.sleep_until(self._clock.now() + pause_ms)
 
     async def ask(self) -> Reading:
         """Once; DeviceError."""
-        if self._port is None:
+        port = self._port
+        if port is None:
             return await ask_manager()
-        return await in_thread("modem", self._port.ask)
+        return await in_thread("modem", lambda stopping: port.ask(stopping.is_set))
 
     def _note(self, reading: Reading) -> None:
         if reading.iccid is None or reading.iccid == self._iccid:

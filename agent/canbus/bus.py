@@ -9,6 +9,7 @@ import asyncio
 import logging
 from random import Random
 
+from agent.backoff import Backoff
 from agent.canbus.arguments import ACKNOWLEDGES, BusSettings
 from agent.canbus.bcm import BcmPath
 from agent.canbus.choice import BCM, LOG, RAW, choose
@@ -20,9 +21,6 @@ from agent.canbus.raw import RawPath
 from agent.clock import Clock
 from agent.errors import BusError
 
-FIRST_DELAY_S = 1
-LAST_DELAY_S = 30
-JITTER = 0.2
 PATHS: dict[str, type[BcmPath] | type[RawPath]] = {BCM: BcmPath, RAW: RawPath}
 
 
@@ -41,7 +39,7 @@ class CanBus:
         self.problem: str | None = "not opened yet"
         self.is_open = asyncio.Event()
         self._clock = clock
-        self._rng = rng
+        self._backoff = Backoff(rng)
         self._path: Path | None = None
 
     @property
@@ -73,7 +71,6 @@ class CanBus:
                 self.settings.name,
                 self.settings.interface,
             )
-        delay_s = FIRST_DELAY_S
         while True:
             frames = self.feed.frames
             try:
@@ -81,11 +78,10 @@ class CanBus:
             except BusError as error:
                 self._note_closed(error.reason)
             if self.feed.frames > frames:
-                delay_s = FIRST_DELAY_S
+                self._backoff.reset()
             self.feed.say(logging.WARNING, "CAN bus away bus=%s reason=%s", self.settings.name, self.problem)
-            delay_ms = int(delay_s * 1000 * self._rng.uniform(1 - JITTER, 1 + JITTER))
-            back = await self.guard.wait(delay_ms)
-            delay_s = FIRST_DELAY_S if back else min(2 * delay_s, LAST_DELAY_S)
+            if await self.guard.wait(self._backoff.next_ms()):
+                self._backoff.reset()
 
     async def _receive(self) -> None:
         """By the path of this attempt: what the kernel lacks may be there at the next one."""

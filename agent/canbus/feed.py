@@ -4,13 +4,11 @@ A path is one way to hear a bus: the kernel's Broadcast Manager (`bcm`), a raw s
 (`pythoncan`) or a recording (`player`). `CanBus` opens it, and opens it again when it fails.
 """
 
-import asyncio
-import contextlib
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from agent.backoff import SparingLog
 from agent.canbus.arguments import BusSettings
 from agent.canbus.guard import Counts
 from agent.canbus.trouble import Trouble
@@ -20,11 +18,7 @@ from agent.errors import BusError
 if TYPE_CHECKING:
     from agent.core.needs import Need
 
-InLoop = Callable[[Callable[[], None]], object]
 Keep = Callable[[int, bytes | bytearray, int], None]
-
-SAY_AGAIN_MS = 60_000
-STOP_S = 1.0
 
 log = logging.getLogger("agent.canbus")
 
@@ -56,7 +50,7 @@ class Feed:
 
     Counters: `frames` (data frames that were handed over; the kernel hands over what is wanted, and through the Broadcast
     Manager only as much of it as a sample needs), `remote_frames`, `unreadable` (what was no frame),
-    `dropped` (wanted frames for which the kernel had no room).
+    `dropped` (wanted frames for which the kernel had no room). `say` logs the same text at most once a minute.
     """
 
     def __init__(self, settings: BusSettings, index: int, latest: Latest, clock: Clock, trouble: Trouble) -> None:
@@ -69,7 +63,7 @@ class Feed:
         self.remote_frames = 0
         self.unreadable = 0
         self.dropped = 0
-        self._said_ms: dict[str, int] = {}
+        self.say = SparingLog(log, clock).say
 
     def lost(self, count: int) -> None:
         """So many more wanted frames had no room in the kernel's queue."""
@@ -79,13 +73,6 @@ class Feed:
     def failed(self, error: Exception | str) -> BusError:
         """The error that ends a path."""
         return BusError(self.settings.interface, str(self.settings.channel), str(error) or type(error).__name__)
-
-    def say(self, level: int, text: str, *values: object) -> None:
-        """Log, but the same thing at most once a minute: a loose plug would fill the disk."""
-        now = self.clock.now()
-        if text not in self._said_ms or now - self._said_ms[text] >= SAY_AGAIN_MS:
-            self._said_ms[text] = now
-            log.log(level, text, *values)
 
 
 class Path(Protocol):
@@ -108,37 +95,3 @@ def is_exact(wanted: tuple[int, int]) -> bool:
 def masked(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Those of the wanted pairs that stand for many identifiers each."""
     return [pair for pair in pairs if not is_exact(pair)]
-
-
-async def in_thread(feed: Feed, body: Callable[[InLoop], None], stop: Callable[[], None]) -> None:
-    """Run `body(in_loop)` in a thread; raises what it raised. Cancelling calls `stop`, and gives the body a second.
-
-    `in_loop(callback)` has the callback called by the loop.
-    """
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[BaseException | None] = loop.create_future()
-
-    def run() -> None:
-        error: BaseException | None = None
-        try:
-            body(lambda callback: loop.call_soon_threadsafe(callback))
-        except BaseException as caught:  # noqa: BLE001 - handed over: it is raised in the loop
-            error = caught
-        with contextlib.suppress(RuntimeError):  # the loop is closed already: nobody is left to tell
-            loop.call_soon_threadsafe(ended.set_result, error)
-
-    # A daemon: a driver that never comes back from a call must not keep the process alive.
-    thread = threading.Thread(target=run, name=f"can-{feed.settings.name}", daemon=True)
-    thread.start()
-    try:
-        await asyncio.wait({ended})
-    finally:
-        if not ended.done():
-            stop()
-            await asyncio.wait({ended}, timeout=STOP_S)
-        if ended.done():
-            thread.join()  # it tells its end as its last act
-        else:
-            log.warning("driver does not let go bus=%s interface=%s", feed.settings.name, feed.settings.interface)
-    if error := ended.result():
-        raise error

@@ -49,6 +49,7 @@ class Guard:
         self._latest = latest
         self._clock = clock
         self._place = Place(settings)
+        self._said: str | None = None
         self.trouble = Trouble(self._place.name)
         extended = [bool(can_id & EXTENDED) for can_id, _ in latest.wanted(index)]
         self.load = BusLoad(settings.bitrate or 0, settings.data_bitrate or 0, 2 * sum(extended) > len(extended))
@@ -61,6 +62,9 @@ class Guard:
         if fault := self._place.fault():
             raise self._away(fault)
         before = self._place.link()
+        if self._settings.listen_only and (text := self._place.acknowledges(before)) and text != self._said:
+            self._said = text  # once: the interface stays as it is, however often the bus is opened again
+            log.warning("bus=%s: %s", self._settings.name, text)
         receiving = asyncio.ensure_future(receive())
         try:
             while not (await asyncio.wait({receiving}, timeout=LOOK_S))[0]:

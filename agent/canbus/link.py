@@ -137,3 +137,13 @@ class Place:
         if link.ifindex:
             return f"{self.name} is down: {up}"
         return f"there is no network interface {self.name}; `tbox interfaces` lists what there is"
+
+    def acknowledges(self, link: Link | None) -> str | None:
+        """For a bus that is to be listened to only: what is wrong with its interface; None when nothing, or nobody knows."""
+        if link is None or link.listen_only is not False:
+            return None
+        name = self.name
+        lasting = f"ip link set {name} down; ip link set {name} up type can listen-only on"
+        return (
+            f"{name} acknowledges frames, listen_only = true notwithstanding: that is set at the interface: {lasting}"
+        )

@@ -4,15 +4,18 @@ python-can is imported when a bus is opened, in its thread: that takes 0.1 s. It
 Its Notifier is not used: with asyncio it loses bus errors.
 """
 
+import asyncio
 import contextlib
 import logging
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from agent.blocking import in_thread
 from agent.canbus.arguments import EXTENDED, WHAT_IT_NEEDS, BusSettings, make_bus
-from agent.canbus.feed import Feed, InLoop, in_thread
+from agent.canbus.feed import Feed
 from agent.errors import BusError, ConfigError
 
 if TYPE_CHECKING:
@@ -78,29 +81,26 @@ class PythonCanPath:
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self._unreadable_since = (0, 0)  # `frames` and `unreadable` before those in a row
-        self._stopping = False
 
     async def run(self, opened: Callable[[], None]) -> None:
         """Open and receive until cancelled, which ends the thread within a second."""
+        loop = asyncio.get_running_loop()
 
-        def body(in_loop: InLoop) -> None:
+        def body(stopping: threading.Event) -> None:
             bus = open_bus(self._feed.settings, self._feed.latest.wanted(self._feed.index))
             try:
-                in_loop(opened)
-                self.receive(bus)
+                loop.call_soon_threadsafe(opened)
+                self.receive(bus, stopping.is_set)
             finally:
                 _shut_down(bus)
 
-        await in_thread(self._feed, body, self._stop)
+        await in_thread(f"can-{self._feed.settings.name}", body)
 
     def refresh(self) -> None:
         """Nothing: the thread has kept what has come."""
 
-    def _stop(self) -> None:
-        self._stopping = True
-
-    def receive(self, bus: "can.BusABC") -> None:
-        """Keep frames until stopped; the body of the receive thread. Raises BusError when the bus fails."""
+    def receive(self, bus: "can.BusABC", stopped: Callable[[], bool]) -> None:
+        """Keep frames until `stopped()`; the body of the receive thread. Raises BusError when the bus fails."""
         import can
 
         feed = self._feed
@@ -109,7 +109,7 @@ class PythonCanPath:
         plain, keep = latest.plain(feed.index), latest.keeper(feed.index)
         frames, stamps, counts = latest.frames, latest.stamps, latest.by_bus[feed.index]
         self._unreadable_since = (feed.frames, feed.unreadable)
-        while not self._stopping:
+        while not stopped():
             try:
                 message = recv(POLL_S)
             except (can.CanError, OSError, *UNREADABLE) as error:

@@ -4,13 +4,15 @@ The thread waits for a frame, takes all that are there, and then rests for a mom
 the kernel's time stamps keep their ages true. A sample does not wait for the rest to end: `refresh` takes what is there.
 """
 
+import asyncio
 import select
 import socket
 import struct
 import threading
 from collections.abc import Callable, Sequence
 
-from agent.canbus.feed import Feed, in_thread
+from agent.blocking import in_thread
+from agent.canbus.feed import Feed
 from agent.canbus.kernel import (
     CAN_MTU,
     CANFD_MTU,
@@ -88,18 +90,21 @@ class RawPath:
         self._lock = threading.Lock()  # the thread and the sample take turns at the socket
         self._raw: RawSocket | None = None
         self._failure: OSError | None = None
-        self._stopping = threading.Event()
 
     async def run(self, opened: Callable[[], None]) -> None:
         """Receive until cancelled; BusError when the interface is away."""
-        await in_thread(self._feed, lambda in_loop: self._receive(lambda: in_loop(opened)), self._stopping.set)
+        loop = asyncio.get_running_loop()
+        await in_thread(
+            f"can-{self._feed.settings.name}",
+            lambda stopping: self._receive(lambda: loop.call_soon_threadsafe(opened), stopping),
+        )
 
     def refresh(self) -> None:
         """Take what is there without waiting for the thread."""
         with self._lock:
             self._take()
 
-    def _receive(self, opened: Callable[[], object]) -> None:
+    def _receive(self, opened: Callable[[], object], stopping: threading.Event) -> None:
         feed = self._feed
         raw = RawSocket(feed, feed.latest.wanted(feed.index))
         poll = select.poll()
@@ -107,13 +112,13 @@ class RawPath:
         self._raw = raw
         opened()
         try:
-            while not self._stopping.is_set():
+            while not stopping.is_set():
                 if poll.poll(POLL_MS):
                     with self._lock:
                         self._take()
                     if self._failure is not None:
                         raise failure(feed, self._failure) from self._failure
-                    self._stopping.wait(REST_S)
+                    stopping.wait(REST_S)
         finally:
             with self._lock:
                 self._raw = None

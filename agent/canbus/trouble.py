@@ -6,6 +6,7 @@ once a second while the bus is open, `look`. Each counter has one writer.
 
 from collections import deque
 
+from agent.backoff import SAY_AGAIN_MS
 from agent.canbus.errorframe import (
     ACTIVE,
     BUS_OFF,
@@ -27,7 +28,6 @@ from agent.canbus.link import Link
 STATES = ("error-active", "error-warning", "error-passive", "bus-off")  # of a controller, as Link.state counts them
 QUIET_MS = 10_000  # without a frame: that is silence; every cyclic message comes more often
 WINDOW = 10  # looks over which errors a second are averaged
-SAY_AGAIN_MS = 60_000
 MINUTE_MS = 60_000
 SOURCE_MS = 10_000  # how long an error frame's word on the cause is worth repeating
 

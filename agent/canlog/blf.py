@@ -114,6 +114,9 @@ class Blf(Parser):
             if not window.fill(OBJECT_HEADER.size):
                 break
             size, kind = OBJECT_HEADER.unpack_from(window.data)[3:]
+            if kind == IN_CONTAINER and not window.fill(CONTAINER_HEADER.size):
+                self.counts.truncated = True
+                break
             named = not OBJECT_HEADER.size <= size <= MAX_OBJECT
             if named:
                 self.damage(f"object at byte={window.at}", f"its size is {size}")

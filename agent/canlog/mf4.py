@@ -1,27 +1,32 @@
-"""ASAM MDF 4 recordings (MF4) of bus traffic, through asammdf."""
+"""ASAM MDF 4 recordings (MF4) of bus traffic, read by asammdf in a process of its own (`agent/canlog/mf4_child.py`).
 
+asammdf's C part trusts what stands in a file: on changed bytes it may end its process, never return or ask for all memory
+there is. In a child that costs nothing but the recording.
+"""
+
+import atexit
 import contextlib
-import heapq
-import io
-import itertools
-import logging
-import traceback
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Container, Generator, Iterator
-from typing import TYPE_CHECKING, BinaryIO, cast
+from pathlib import Path
+from typing import IO, BinaryIO, cast
 
-from agent.canlog.parser import ERROR, MAX_FD, REMOTE, S_TO_US, Frame, LogCounts, Parser
+from agent.canlog import mf4_child
+from agent.canlog.mf4_child import DONE, FAIL, HARM, HEAD, MOST_BYTES, OPEN, RECORD, ROWS, SHARE
+from agent.canlog.parser import ERROR, MAX_EXTENDED_ID, REMOTE, Frame, LogCounts, Parser
 from agent.errors import ConfigError
 
-if TYPE_CHECKING:
-    from asammdf import MDF, Signal
-    from asammdf.blocks.mdf_v4 import Group
-
-CHUNK = 4096  # records taken at a time
 FINISHED, UNFINISHED = b"MDF     4", b"UnFinMF 4"
 HEADER, HEADER_MAGIC = 64, b"##HD"  # the second block of a file
 HEAD_SIZE = 168  # bytes of the first two
-KINDS = {"CAN_DataFrame": 0, "CAN_RemoteFrame": REMOTE, "CAN_ErrorFrame": ERROR}
-ID_BITS = 0x1FFFFFFF
+MEMORY = 1 << 30  # bytes of addresses beside the file's own, 0.2 of them for asammdf itself
+STALL_S = 60.0  # for opening the recording and for each block of frames
+KINDS = {mf4_child.REMOTE: REMOTE, mf4_child.ERROR: ERROR}
 BAD = -9  # in place of a can_id: a number that is none
 EXTRA = "an MF4 recording; reading it takes asammdf: pip install 'tbox-agent[mf4]'"
 
@@ -30,8 +35,7 @@ class Mf4(Parser):
     """Channels as the file numbers its buses; stamps have the recorder's resolution, rounded to 1 us.
 
     An unfinished file (power lost while recording) is read as far as whole records go, and held in memory. asammdf itself
-    rather than python-can's MF4Reader: that asks for each value by itself, and takes 26 us a frame against 5. A file that
-    was cut anywhere is read or refused; one with changed bytes may end the program in asammdf's C part, which trusts them.
+    rather than python-can's MF4Reader: that asks for each value by itself, and takes 26 us a frame against 5.
     """
 
     name = "MF4"
@@ -45,104 +49,152 @@ class Mf4(Parser):
         return head.startswith((FINISHED, UNFINISHED))
 
     def blocks(self, file: BinaryIO) -> Generator[list[Frame], None, None]:
-        recording = self._opened(file)
-        self.share = 0.0
-        try:
-            groups = [
-                (index, name, int(group.channel_group.cycles_nr))
-                for index, group in enumerate(cast("list[Group]", recording.groups))
-                for name in KINDS
-                if any(channel.name == name for channel in group.channels)
-            ]
-            if not groups:
-                raise ConfigError(self.path, ["an MF4 recording without CAN frames; signals alone cannot be replayed"])
-            start_us = round(recording.header.start_time.timestamp() * S_TO_US)
-            each = [self._rows(recording, start_us, *group) for group in groups]
-            rows = heapq.merge(*each, key=lambda frame: frame[0]) if len(each) > 1 else each[0]
-            total, done = max(1, sum(records for _, _, records in groups)), 0
-            while chunk := list(itertools.islice(rows, CHUNK)):
-                done += len(chunk)
-                self.share = min(1.0, done / total)
-                yield self.in_order(chunk)
-        finally:
-            recording.close()
-        self.share = 1.0
-
-    def _opened(self, file: BinaryIO) -> "MDF":
-        try:
-            from asammdf import MDF
-        except ModuleNotFoundError as error:
-            raise ConfigError(self.path, [EXTRA]) from error
         head = file.read(HEAD_SIZE)
-        file.seek(0)
         if len(head) < HEAD_SIZE or head[HEADER : HEADER + len(HEADER_MAGIC)] != HEADER_MAGIC:
             raise ConfigError(self.path, ["an MF4 recording that was cut before its first frame"])
-        logging.getLogger(MDF.__module__.partition(".")[0]).setLevel(logging.CRITICAL)  # it has a handler of its own
-        # An unfinished file is finished by writing to it, which must not happen to the recording itself.
-        source = io.BytesIO(file.read()) if head.startswith(UNFINISHED) else file
+        if importlib.util.find_spec("asammdf") is None:
+            raise ConfigError(self.path, [EXTRA])
+        child = _free_child()
+        self.share = 0.0
+        begun = fit = False  # fit to read another recording: nothing was wrong with this one
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints what it could not read
-                return MDF(cast("io.BytesIO", source))
-        except Exception as error:  # whatever a damaged file makes of it
-            _let_close(error)
-            raise ConfigError(self.path, [f"is cut or damaged, asammdf cannot read it: {_reason(error)}"]) from error
+            child.open(self.path, self._memory())
+            fit = True
+            for kind, content in child.rest():
+                if kind == HARM:
+                    fit = False
+                    self.damage(*json.loads(content))
+                    self.counts.truncated = True
+                    continue
+                (self.share,) = SHARE.unpack_from(content)
+                yield self.in_order(self._rows(content))
+                begun = True
+        except _FailedError as error:
+            fit = False
+            if not begun:
+                raise ConfigError(self.path, [f"MF4 cannot be read: {error}"]) from error
+            self.damage("recording", error)
+            self.counts.truncated = True
+        finally:
+            if fit and not _idle:
+                _idle.append(child)
+            else:
+                child.end()
+        self.share = 1.0
 
-    def _rows(self, recording: "MDF", start_us: int, index: int, name: str, records: int) -> Iterator[Frame]:
-        """The frames of one group of records, in its order."""
-        for offset in range(0, records, CHUNK):
-            try:
-                samples = recording.get(name, group=index, record_offset=offset, record_count=CHUNK)
-                chunk = list(self._frames(samples, start_us, name))
-                if not chunk:
-                    raise ValueError(f"{offset} records are there, {records} are announced")
-            except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of it
-                self.damage(f"records from={offset} of group={index}", _reason(error))
-                self.counts.truncated = True
-                return
-            yield from chunk
+    def _memory(self) -> int:
+        """A packed or unfinished recording is held in memory."""
+        return MEMORY + 2 * Path(self.path).stat().st_size
 
-    def _frames(self, samples: "Signal", start_us: int, name: str) -> Iterator[Frame]:
-        stamps = (samples.timestamps * S_TO_US).round().astype("int64").tolist()
-        if kind := KINDS[name]:
-            for stamp in stamps:
-                yield start_us + stamp, "", kind, b""
-            return
-        columns = samples.samples
-        prefix = f"{name}."
-        numbers = columns[prefix + "ID"].tolist()
-        lengths = columns[prefix + "DataLength"].tolist()
-        names = columns.dtype.names or ()
-        ide = columns[prefix + "IDE"].tolist() if prefix + "IDE" in names else [number >> 31 for number in numbers]
-        buses = columns[prefix + "BusChannel"].tolist() if prefix + "BusChannel" in names else [""] * len(numbers)
-        block = columns[prefix + "DataBytes"]
-        width, content = block.shape[1], block.tobytes()
+    def _rows(self, content: bytes) -> Iterator[Frame]:
         ids = self._ids
-        begin = 0
-        for stamp, bus, number, extended, length in zip(stamps, buses, numbers, ide, lengths, strict=True):
+        for stamp, number, length, bus, extended, kind, data in RECORD.iter_unpack(memoryview(content)[SHARE.size :]):
+            if kind in KINDS:
+                yield stamp, "", KINDS[kind], b""
+                continue
             can_id = ids.get((number, extended))
             if can_id is None:
                 can_id = ids[number, extended] = self._known(number, bool(extended))
-            if can_id == BAD or length > min(width, MAX_FD):
+            if kind or can_id == BAD:
                 self.damage("record", f"identifier {number:X}, {length} bytes")
             else:
-                yield start_us + stamp, str(bus), can_id, content[begin : begin + length]
-            begin += width
+                yield stamp, "" if bus < 0 else str(bus), can_id, data[:length]
 
     def _known(self, number: int, extended: bool) -> int:
         try:
-            return self.known_id(number & ID_BITS, extended)
+            return self.known_id(number & MAX_EXTENDED_ID, extended)
         except ValueError:
             return BAD
 
 
-def _let_close(error: Exception) -> None:
-    """A reader that was left half made complains on stderr when it is thrown away: it misses what it means to delete."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        half_made = frame.f_locals.get("self")
-        if half_made is not None and hasattr(half_made, "_closed"):
-            vars(half_made).setdefault("header", None)
-            vars(half_made).setdefault("identification", None)
+class _FailedError(Exception):
+    """The recording cannot be read: by what the child says, or by how it ended."""
 
 
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+class _Child:
+    """A reader at work, or waiting for the next recording. It ends with us, however we end: its input does."""
+
+    def __init__(self) -> None:
+        # The package that this module is of, whatever the folder we are in holds.
+        folders = [str(Path(mf4_child.__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", mf4_child.__name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
+        )
+        self._requests = cast("IO[bytes]", self._process.stdin)
+        self._answers = cast("IO[bytes]", self._process.stdout)
+        self._owed = 0  # answers that have not been read
+
+    def leave(self) -> None:
+        """Read on no further in the recording that was being read."""
+        while self._owed:
+            self._answer()
+
+    def open(self, path: str, memory: int) -> None:
+        self._ask({"path": str(Path(path).absolute()), "memory": memory, "stall_s": STALL_S})
+        self._answer()
+
+    def rest(self) -> Iterator[tuple[bytes, bytes]]:
+        """The answers ROWS and HARM to the end of the recording, one being prepared while another is used."""
+        self._ask(None)
+        while True:
+            self._ask(None)
+            kind, content = self._answer()
+            if kind == DONE:
+                return
+            yield kind, content
+
+    def end(self) -> None:
+        self._process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            self._requests.close()
+        self._answers.close()
+        self._process.wait()
+
+    def _ask(self, request: dict[str, str | float] | None) -> None:
+        with contextlib.suppress(BrokenPipeError):  # one that has ended does not answer: that tells why
+            self._requests.write(json.dumps(request).encode() + b"\n")
+            self._requests.flush()
+        self._owed += 1
+
+    def _answer(self) -> tuple[bytes, bytes]:
+        head = self._answers.read(HEAD.size)
+        kind, size = HEAD.unpack(head) if len(head) == HEAD.size else (b"", 0)
+        content = self._answers.read(size) if size <= MOST_BYTES else b""
+        self._owed -= 1
+        if kind == FAIL:
+            raise _FailedError(content.decode(errors="replace"))
+        if kind not in (OPEN, ROWS, HARM, DONE) or len(content) < size:
+            raise _FailedError(self._ending())
+        return kind, content
+
+    def _ending(self) -> str:
+        self._answers.close()  # else one that still writes would wait for us
+        status = -self._process.wait()
+        if status == signal.SIGALRM:
+            return f"asammdf takes longer than {STALL_S:g} s over one part of it"
+        return f"asammdf broke down over it ({signal.Signals(status).name if status > 0 else f'exit status {-status}'})"
+
+
+_idle: list[_Child] = []  # at most one: asammdf takes a second to start
+
+
+def _free_child() -> _Child:
+    while _idle:
+        child = _idle.pop()
+        try:
+            child.leave()
+        except _FailedError:  # over what nobody asked for
+            child.end()
+        else:
+            return child
+    return _Child()
+
+
+@atexit.register
+def _end_idle() -> None:
+    while _idle:
+        _idle.pop().end()

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agent.config import Config
     from agent.core.field import Layout
     from agent.coverage import Coverage
@@ -62,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         _address_warning(config),
         _packs_warning(config, mapping),
         _tls_warning(config),
+        *_listen_warnings(config, mapping),
     )
     attached = describe_attached(config, mapping.items, Clock())
     warnings = [text for text in said if text] + attached.warnings + mapping.warnings
@@ -172,6 +175,16 @@ def _tls_warning(config: "Config") -> str | None:
     if platform.tls or not idle:
         return None
     return f"{' and '.join(f'platform.{name}' for name in idle)}: without effect, the link is not TLS; tls = true makes it so"
+
+
+def _listen_warnings(config: "Config", mapping: "CompiledMapping") -> "Iterator[str]":
+    """Interfaces that disturb the bus although only listening was asked for."""
+    from agent.canbus.link import Place
+
+    for bus in config.can:
+        place = Place(bus)
+        if bus.listen_only and bus.name in mapping.buses and (text := place.acknowledges(place.link())):
+            yield f"can.{bus.name}: {text}"
 
 
 def _buses(config: "Config", mapping: "CompiledMapping") -> list[dict[str, str]]:

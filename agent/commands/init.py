@@ -36,7 +36,10 @@ name = "pt"                          # as the mapping calls it
 interface = "{interface}"{pad}# any of python-can's: socketcan, udp_multicast, slcan, pcan, kvaser, virtual, ...; or "log"
 channel = "{channel}"
 {bitrate}
+# fd = true                          # CAN FD; with data_bitrate = 2000000 where the adapter has to be told
 # listen_only = true                 # the terminal never sends on the bus; this keeps the adapter itself quiet too
+#                                    # (of socketcan: `ip link ... listen-only on` does; `tbox interfaces` prints the line)
+# bcm = true                         # false: socketcan by a receive thread, not by the kernel's Broadcast Manager
 
 # [gnss]                             # a receiver beside the buses: the position, where the mapping has none
 # device = "/dev/ttyACM0"            # baud rate found by listening; or gpsd = "localhost:2947"

@@ -8,8 +8,9 @@ is taken. All rows are lists of integers made by `agent/mapping/sources.py`:
               can_id has bit 31 set when extended; id_mask -1 compares all of it, any other is that of a J1939 message
               (`core/j1939.py`: one of several masks, FF in its low byte when the source is named); slot -1: no signal
               outside of pages
-    selector  [byte, mask, needed, cases]   one multiplexer: data[byte] & mask (byte -1: the little-endian word & mask);
-              needed bytes; cases [[masked value, [slot, ...], [selector, ...]], ...] for every value the DBC knows
+    selector  [byte, mask, needed, cases]   one multiplexer: data[byte] & mask (byte -1: the little-endian word & mask, byte
+              -2: the needed bytes as a big-endian word & mask); needed bytes; cases [[first masked value, last masked value,
+              [slot, ...], [selector, ...]], ...] in ascending order for every value the DBC knows
     alive     [byte, mask, needed]          bits, found as a selector's, that must differ from those of the frame before
     checksum  [position, kind, polynomial, initial, xor_out] over all other bytes
 """
@@ -245,6 +246,8 @@ class LatestFrames:
                     continue
                 if byte >= 0:
                     case = cases.get(data[byte] & mask)
+                elif byte < -1:
+                    case = cases.get(int.from_bytes(data[:needed], "big") & mask)
                 else:
                     if word < 0:
                         word = int.from_bytes(data, "little")
@@ -268,7 +271,7 @@ def slots_of(slot: int, selectors: "list[Any]") -> "list[int]":
     slots = [slot] if slot >= 0 else []
     for row in selectors:
         for case in row[3]:
-            slots += case[1] + slots_of(-1, case[2])
+            slots += case[2] + slots_of(-1, case[3])
     return slots
 
 
@@ -284,9 +287,37 @@ def _simple_pages(slot: int, selectors: "list[Any]") -> "tuple[int, int, dict[in
 
 def _selectors(rows: "list[Any]") -> "list[Any]":
     return [
-        (byte, mask, needed, {value: (tuple(slots), _selectors(inner)) for value, slots, inner in cases})
+        (byte, mask, needed, _Ranges(cases) if byte < 0 else _by_value(mask, cases))
         for byte, mask, needed, cases in rows
     ]
+
+
+def _by_value(mask: int, rows: "list[Any]") -> "dict[int, Any]":
+    cases = {}
+    for first, last, slots, inner in rows:
+        case = tuple(slots), _selectors(inner)
+        for value in range(first, last + 1, mask & -mask):
+            cases[value] = case
+    return cases
+
+
+class _Ranges:
+    """The cases of a multiplexer that does not lie in one byte: it may have more values than should be kept one by one."""
+
+    def __init__(self, rows: "list[Any]") -> None:
+        self._firsts = [row[0] for row in rows]
+        self._lasts = [row[1] for row in rows]
+        self._cases = [(tuple(slots), _selectors(inner)) for _, _, slots, inner in rows]
+
+    def get(self, value: int) -> "Any":
+        low, high = 0, len(self._firsts)  # bisection: where a range begins behind the value
+        while low < high:
+            middle = (low + high) // 2
+            if self._firsts[middle] <= value:
+                low = middle + 1
+            else:
+                high = middle
+        return self._cases[low - 1] if low and value <= self._lasts[low - 1] else None
 
 
 def _alive_check(counts: BusCounts, alive: "list[int] | None", checksum: "Callable[[Data], bool] | None") -> "Check":

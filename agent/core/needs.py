@@ -38,9 +38,14 @@ def _pages(slot: int, selectors: "list[Any]", sources: "list[Any]") -> "Pages | 
     if slot >= 0 or len(selectors) != 1:
         return None
     byte, mask, _, cases = selectors[0]
-    if byte < 0 or any([inner or len(slots) > 1 for _, slots, inner in cases]):
+    if byte < 0 or any([inner or len(slots) > 1 for _, _, slots, inner in cases]):
         return None
-    return byte, mask, [(value, _used(sources[slots[0]])) for value, slots, _ in cases if slots]
+    pages = []
+    for first, last, slots, _ in cases:
+        if slots:
+            used = _used(sources[slots[0]])
+            pages += [(value, used) for value in range(first, last + 1, mask & -mask)]
+    return byte, mask, pages
 
 
 def _used(source: "list[Any]") -> int:
@@ -57,6 +62,6 @@ def _used(source: "list[Any]") -> int:
 def _slots(selectors: "list[Any]") -> "list[int]":
     found = []
     for _, _, _, cases in selectors:
-        for _, slots, inner in cases:
+        for _, _, slots, inner in cases:
             found += slots + _slots(inner)
     return found

@@ -12,6 +12,7 @@ import cantools.database
 import cantools.database.errors
 
 from agent.errors import ConfigError
+from agent.mapping.dbcsize import oversized
 from agent.mapping.units import exact
 
 if TYPE_CHECKING:
@@ -44,7 +45,16 @@ _DIGIT_NAME = re.compile(
 
 
 # cantools reports most faults of a file by its own error, some by whatever Python raised on the way.
-_RAISED = (cantools.database.errors.Error, ValueError, KeyError, TypeError, AttributeError, IndexError)
+_RAISED = (
+    cantools.database.errors.Error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 _MAX_SEARCHED = 100_000  # characters; a place is looked for by loading a dozen beginnings, each as slow as the file
 
 
@@ -108,6 +118,8 @@ def load_dbc(path: str, data: bytes, lenient: bool) -> Dbc:
             raise ConfigError(path, [reason + _hint(path, data)]) from error
         text = data.decode("cp1252", errors="replace")
     text = text.replace("\r\n", "\n")
+    if too_large := oversized(text):
+        raise ConfigError(path, [too_large])
     repairs: list[str] = []
     if lenient:
         text, repairs = _repaired(text)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from agent.core.j1939 import ANY_PRIORITY, FIRST_TO_ALL, LAST_SOURCE, LONGEST, PGN_MASK, PGN_TO_ONE_MASK
 from agent.core.signals import COUNT, FLOAT_COUNT, FLOAT_OPERAND, OPERAND
 from agent.mapping.dbcfile import EXTENDED, Dbc
+from agent.mapping.multiplexers import bits_of, chain_of, known_values, masked, selectors
 
 if TYPE_CHECKING:
     from cantools.database.can import Message, Signal
@@ -103,19 +104,7 @@ class Place:
 
     def bits(self) -> list[int]:
         """Bit numbers of the little-endian word, most significant bit of the signal first."""
-        return _bits(self.signal)
-
-
-def _bits(signal: "Signal") -> list[int]:
-    if signal.byte_order == "little_endian":
-        return [signal.start + signal.length - 1 - index for index in range(signal.length)]
-    bits = []
-    position = signal.start
-    for _ in range(signal.length):
-        bits.append(position)
-        # Down within a byte, then to the top bit of the next byte.
-        position = position - 1 if position % 8 else position + 15
-    return bits
+        return bits_of(self.signal)
 
 
 class Sources:
@@ -187,12 +176,19 @@ class Sources:
             raise LookupError(f"{place.label} has factor 0 in the DBC")
         if place.is_float and signal.length not in (16, 32, 64):
             raise LookupError(f"{place.label} is a float of {signal.length} bits; 16, 32 and 64 are known")
-        for name, ids in _chain(frame, signal):
+        try:
+            chain = chain_of(signal, frame.signal)
+        except LookupError as error:
+            raise LookupError(f"{place.label}: {error.args[0]}") from None
+        for name, ids in chain:
             multiplexer = frame.signal(name)
             if not any(value < 1 << multiplexer.length for value in ids):
-                raise LookupError(
-                    f"{place.label} is on page {ids[0]}, which {multiplexer.length} bits of {name} cannot name"
+                page = (
+                    f"page {ids[0]}, which {multiplexer.length} bits of {name} cannot name"
+                    if ids
+                    else f"no page of {name}"
                 )
+                raise LookupError(f"{place.label} is on {page}")
         longest = LONGEST_FRAME if frame.identity[1] == -1 else LONGEST
         if frame.message.length > longest:
             hint = "" if longest == LONGEST else " (j1939 = true takes it as a message of several packets)"
@@ -263,7 +259,7 @@ class Sources:
     def _slot(self, place: Place) -> int:
         """The source in which a signal is found: one per message and chain of multiplexer values."""
         frame = place.frame
-        key = _chain(frame, place.signal)
+        key = chain_of(place.signal, frame.signal)
         if key not in frame.slots:
             frame.slots[key] = len(self._rows)
             self._rows.append([frame.message.length, _timeout_ms(frame, key), [], [], [], []])
@@ -288,10 +284,10 @@ class Sources:
             can_id, mask = frame.identity
             alive = None
             if frame.alive_counter:
-                alive = _masked(_bits(frame.signal(frame.alive_counter)))
-            selectors = _selectors(frame.message, frame.slots)
+                alive = masked(bits_of(frame.signal(frame.alive_counter)))
+            pages = selectors(frame.message, frame.slots)
             slot = frame.slots.get((), -1)
-            messages.append([frame.bus, can_id, mask, frame.message.length, slot, selectors, alive, frame.checksum])
+            messages.append([frame.bus, can_id, mask, frame.message.length, slot, pages, alive, frame.checksum])
         return {"messages": messages, "sources": self._rows}
 
 
@@ -330,54 +326,6 @@ def _id_text(message: "Message") -> str:
     return f"0x{message.frame_id:X}{'x' if message.is_extended_frame else ''}"
 
 
-def _chain(frame: Frame, signal: "Signal") -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """The multiplexers above a signal, outermost first, each with the values that make way for it."""
-    chain: list[tuple[str, tuple[int, ...]]] = []
-    while signal.multiplexer_signal is not None:
-        chain.insert(0, (signal.multiplexer_signal, tuple(signal.multiplexer_ids or ())))
-        signal = frame.signal(signal.multiplexer_signal)
-    return tuple(chain)
-
-
-def _known_values(message: "Message", multiplexer: "Signal") -> list[int]:
-    """Every value of a multiplexer that the DBC describes; files also name values that its bits cannot hold."""
-    values = {
-        value
-        for signal in message.signals
-        if signal.multiplexer_signal == multiplexer.name
-        for value in signal.multiplexer_ids or ()
-    }
-    return sorted(value for value in values if value < 1 << multiplexer.length)
-
-
-def _masked(bits: list[int]) -> list[int]:
-    """[byte, mask, needed bytes] that pick the bits; byte -1: they lie in several, the mask is of the whole word."""
-    mask = sum(1 << bit for bit in bits)
-    first, last = min(bits) // 8, max(bits) // 8
-    return [first, mask >> 8 * first, last + 1] if first == last else [-1, mask, last + 1]
-
-
-def _selectors(message: "Message", slots: dict[tuple[Any, ...], int]) -> list[Row]:
-    """One row per multiplexer that stands first in a chain; inner multiplexers hang below their page."""
-    rows: list[Row] = []
-    for name in sorted({chain[0][0] for chain in slots if chain}):
-        signal = next(signal for signal in message.signals if signal.name == name)
-        bits = _bits(signal)
-        byte, mask, needed = _masked(bits)
-        down = 8 * byte if byte >= 0 else 0
-        cases = []
-        for value in _known_values(message, signal):
-            inside = {
-                chain: slot for chain, slot in slots.items() if chain and chain[0][0] == name and value in chain[0][1]
-            }
-            spread = sum((value >> (len(bits) - 1 - index) & 1) << bit for index, bit in enumerate(bits))
-            here = [slot for chain, slot in inside.items() if len(chain) == 1]
-            inner = _selectors(message, {chain[1:]: slot for chain, slot in inside.items() if len(chain) > 1})
-            cases.append([spread >> down, here, inner])
-        rows.append([byte, mask, needed, cases])
-    return rows
-
-
 def _timeout_ms(frame: Frame, chain: tuple[Any, ...]) -> int:
     """Ten cycles, of all pages when multiplexed; what the mapping says goes first."""
     if frame.timeout_ms is not None:
@@ -385,7 +333,7 @@ def _timeout_ms(frame: Frame, chain: tuple[Any, ...]) -> int:
     cycle_ms = frame.message.cycle_time
     if not cycle_ms:
         return UNKNOWN_CYCLE_TIMEOUT_MS
-    pages = math.prod(len(_known_values(frame.message, frame.signal(name))) for name, _ in chain)
+    pages = math.prod(len(known_values(frame.message, frame.signal(name))) for name, _ in chain)
     return min(max(CYCLES_TO_TIMEOUT * int(cycle_ms) * pages, MIN_TIMEOUT_MS), MAX_TIMEOUT_MS)
 
 

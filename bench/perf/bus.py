@@ -1,8 +1,9 @@
 """Rows `bus` and `raw`: what it costs to hear a full bus, on both kernel paths, beside python-can's Notifier with cantools.
 
-Measured in a kernel with CAN. The receiver through the Broadcast Manager is charged all the time in which its loop does not
-wait, interrupts included: where the kernel counts CPU in ticks of 10 ms, who works for a few of them in a second could look
-free. Threads are charged by the process's clock. The peer decodes the mapped messages only, as one would who knows what he needs.
+Measured in a kernel with CAN. One that counts CPU in ticks of 10 ms, as User Mode Linux does, misses or overrates whoever works
+in step with them. So the receiver through the Broadcast Manager is charged all the time in which its loop does not wait,
+interrupts included, and the thread what the whole guest costs this machine beyond sending, the kernel's work on frames included.
+The peer decodes the mapped messages only, as one would who knows what he needs.
 """
 
 import statistics
@@ -10,7 +11,7 @@ from typing import Any
 
 from bench.perf import rig
 from bench.perf.busload import rate
-from bench.perf.guest import Spent, Told, watch
+from bench.perf.guest import Told, watch
 
 BUS_TARGET = 1 / 50
 OWN_TARGET = 1.5
@@ -27,17 +28,22 @@ def measure(quick: bool = False) -> list[Row]:
 
 def rows_of(told: Told) -> list[Row]:
     """The rows of what the guest told."""
+    return _bcm_rows(told) + _raw_rows(told)
+
+
+def _bcm_rows(told: Told) -> list[Row]:
     results = told.results
-    full, tenth = ([row["busy"] for row in results[name]] for name in ("bcm", "bcm at a tenth"))
-    peer, raw, three, newest = (results[name][0] for name in ("peer", "raw", "three raw", "newest"))
-    bcm_share, tenth_share = statistics.median(full), statistics.median(tenth)
-    bcm = _percent(bcm_share)
+    full, tenth = ([busy for row in results[name] for busy in row["busy"]] for name in ("bcm", "bcm at a tenth"))
+    peer, newest = (results[name][0] for name in ("peer", "newest"))
+    bcm_share = statistics.median(full)
+    # Other work on the machine only ever adds, and by chance to one of the two: their lower quartiles are compared.
+    undisturbed, undisturbed_tenth = (statistics.quantiles(each, method="inclusive")[0] for each in (full, tenth))
     per_s = [_per_second(row) for row in results["bcm"]]
     lost = 1 - peer["frames"] / peer["carried"]
     return [
         rig.figure(
             "bus",
-            bcm,
+            _percent(bcm_share),
             "% of a core, full bus",
             "<= 1/50 of the peer",
             bcm_share <= BUS_TARGET * peer["process"],
@@ -48,12 +54,12 @@ def rows_of(told: Told) -> list[Row]:
         ),
         rig.figure(
             "bus, own load",
-            bcm,
+            _percent(undisturbed),
             "% of a core, full bus",
             f"<= {OWN_TARGET} x at a tenth of the load",
-            bcm_share <= OWN_TARGET * tenth_share,
+            undisturbed <= OWN_TARGET * undisturbed_tenth,
             peer="itself at a tenth",
-            peer_value=_percent(tenth_share),
+            peer_value=_percent(undisturbed_tenth),
             note=f"{_frames(results['bcm'])} frames/s handed over, at a tenth {_frames(results['bcm at a tenth'])}",
         ),
         rig.figure(
@@ -64,15 +70,25 @@ def rows_of(told: Told) -> list[Row]:
             newest["stale"] == 0 and newest["missed"] == 0 < newest["compared"],
             note=f"of {newest['compared']} values, samples at any moment; the reader of all frames missed {newest['missed']}",
         ),
+    ]
+
+
+def _raw_rows(told: Told) -> list[Row]:
+    peer, raw, three = (told.results[name][0] for name in ("peer", "raw", "three raw"))
+    # A busy machine does not send all that was planned, and the peer loses frames: both as if every planned frame were heard.
+    thread = _whole(told, "raw") * rate() * raw["seconds"] / raw["carried"]
+    notifier = _whole(told, "peer") * rate() * peer["seconds"] / peer["frames"]
+    return [
         rig.figure(
             "raw",
-            _percent(raw["process"]),
-            "% of a core, full bus",
+            _percent(thread),
+            "% of a core, every frame heard",
             "<= 1/5 of the peer",
-            raw["process"] <= RAW_TARGET * peer["process"],
+            thread <= RAW_TARGET * notifier,
             peer=PEER,
-            peer_value=_percent(peer["process"]),
-            note=f"{_per_second(raw)} frames/s, {_frames([raw])}/s wanted; {_of_guest(told, 'raw', 'peer')}",
+            peer_value=_percent(notifier),
+            note=f"{_per_second(raw)} frames/s, {_frames([raw])}/s wanted; the processes by their kernel's clock: "
+            f"{_percent(raw['process'])} % and {_percent(peer['process'])} %",
         ),
         rig.figure(
             "raw, drops",
@@ -98,15 +114,15 @@ def _frames(rows: list[Row]) -> int:
     return int(sum(row["frames"] for row in rows) / sum(row["seconds"] for row in rows))
 
 
+def _whole(told: Told, name: str) -> float:
+    """Share of a core: of this machine for the whole guest beyond sending, else the process's own by its kernel's clock."""
+    if told.spent is None:
+        return float(told.results[name][0]["process"])
+    return (told.spent[name].percent - told.spent["sending"].percent) / 100
+
+
 def _of_guest(told: Told, ours: str, peer: str) -> str:
-    """The other account: CPU of this machine for the whole guest, softirqs included, beyond what sending alone costs."""
+    """The other account, interrupts included, where there is one."""
     if told.spent is None:
         return "this machine's own kernel"
-    sending = told.spent["sending"]
-    mine, other = (beyond(told.spent[name], sending) for name in (ours, peer))
-    return f"with the kernel's share, beyond sending: {mine:.2f} % and {other:.2f} %"
-
-
-def beyond(spent: Spent, idle: Spent) -> float:
-    """Percent of a core."""
-    return spent.percent - idle.percent
+    return f"the guest beyond sending: {_percent(_whole(told, ours))} % and {_percent(_whole(told, peer))} %, give or take 0.5"

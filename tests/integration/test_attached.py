@@ -105,7 +105,7 @@ async def until(condition) -> None:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.attached.port.FIRST_DELAY_S", 0.1)
+    monkeypatch.setattr("agent.backoff.FIRST_DELAY_S", 0.1)
 
 
 async def run(folder: Path, scene) -> Agent:

@@ -89,6 +89,9 @@ def test_install_is_idempotent_and_uninstall_keeps_what_is_the_owners(root: Path
     program = image / "opt/tbox/venv/bin/tbox"
     assert program.read_text().startswith("#!/opt/tbox/"), "the image knows nothing of where it was made"
     assert "\ntbox:" in (image / "etc/passwd").read_text()
+    (packages,) = image.glob("opt/tbox/venv-*/lib/python3.*/site-packages")
+    for name in ("serial", "cryptography"):
+        assert (packages / name).is_dir(), "what tbox.toml can ask for is there without an internet"
     configuration = image / "etc/tbox/tbox.toml"
     wanted = tomllib.loads(configuration.read_text())
     assert wanted["outbox"]["path"] == "/var/lib/tbox/tbox.db", "the service may write nowhere else"

@@ -52,7 +52,7 @@ def gpsd(log: Path, port: int) -> Iterator[subprocess.Popen]:
 async def listened(settings: Gnss, monkeypatch: pytest.MonkeyPatch, gone) -> list[Fix]:
     """Every fix until `gone(receiver, fixes)`."""
     monkeypatch.setattr("agent.attached.gnss.FLOOR_MS", 0)  # the logs are older than this program
-    monkeypatch.setattr("agent.attached.port.FIRST_DELAY_S", 0.1)
+    monkeypatch.setattr("agent.backoff.FIRST_DELAY_S", 0.1)
     receiver = GnssReceiver(settings, 0, Nowhere(), Clock(), Random(1))
     fixes: list[Fix] = []
     give = receiver._give
@@ -84,15 +84,18 @@ def test_gpsd_reads_a_log_as_we_do(name: str, tbox_data: Path, monkeypatch: pyte
         theirs = asyncio.run(
             listened(settings, monkeypatch, lambda _, fixes: {fix.utc_ms for fix in fixes} >= ours.keys())
         )
-    for utc_ms, fix in {fix.utc_ms: fix for fix in theirs if fix.valid and fix.utc_ms}.items():
-        assert utc_ms in ours
-        mine = ours[utc_ms]
+    told = [fix for fix in theirs if fix.valid and fix.utc_ms]
+    for fix in told:
+        assert fix.utc_ms in ours
+        mine = ours[fix.utc_ms]
         assert abs(fix.latitude - mine.latitude) <= 1
         assert abs(fix.longitude - mine.longitude) <= 1
         if fix.altitude is not None and mine.altitude is not None:
             assert abs(fix.altitude - mine.altitude) <= 1
-        if fix.speed is not None and mine.speed is not None:
-            assert abs(fix.speed - mine.speed) <= 2
+    # gpsd may tell an instant in several reports, and works a speed out itself where its sentence was not among them yet.
+    for utc_ms, mine in ours.items():
+        speeds = [fix.speed for fix in told if fix.utc_ms == utc_ms and fix.speed is not None]
+        assert mine.speed is None or not speeds or any(abs(speed - mine.speed) <= 2 for speed in speeds)
     if name == "telit-he910":
         assert not all(fix.valid for fix in theirs), "the log begins without a fix"
 

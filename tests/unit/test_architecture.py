@@ -25,7 +25,7 @@ LAYERS = {
     **dict.fromkeys(
         ("beijing", "clock", "control", "labels", "programs", "progress", "remarks", "security", "tomlfile"), 2
     ),
-    **dict.fromkeys(("devices", "port", "shipped"), 2),
+    **dict.fromkeys(("backoff", "blocking", "devices", "port", "shipped"), 2),
     **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "status", "packetjson"), 3),
     **dict.fromkeys(("interfaces", "modem", "parameters"), 3),
     **dict.fromkeys(

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import agent.canbus.link
 from agent.canbus.bus import CanBus
+from agent.canbus.guard import Guard
 from agent.canbus.link import Link, Place, _parse, read_link
 from agent.clock import Clock
 
@@ -46,6 +47,38 @@ def test_where_nobody_can_be_asked_nothing_is_claimed(monkeypatch: pytest.Monkey
 )
 def test_a_bus_without_a_place_may_always_be_opened(settings: Settings) -> None:
     assert (Place(settings).link(), Place(settings).fault()) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "listens", "said"),
+    [
+        (Settings(interface="socketcan", channel="can7"), False, 1),
+        (Settings(interface="socketcan", channel="can7"), True, 0),
+        (Settings(interface="socketcan", channel="vcan7"), None, 0),
+        (Settings(interface="socketcan", channel="can7", listen_only=False), False, 0),
+    ],
+    ids=["acknowledges", "listens", "virtual", "may acknowledge"],
+)
+def test_an_interface_that_acknowledges_is_named_once_however_often_it_is_opened(
+    settings: Settings,
+    listens: bool | None,
+    said: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(agent.canbus.link, "read_link", lambda _: Link(5, True, listen_only=listens))
+    guard = Guard(settings, 0, Kept(), Clock())
+
+    async def opened() -> None:
+        guard.opened()
+
+    for _ in range(2):
+        asyncio.run(guard.attend(opened, lambda: 0))
+    texts = [record.message for record in caplog.records]
+    remedy = "ip link set can7 down; ip link set can7 up type can listen-only on"
+    assert texts == said * [
+        f"bus=pt: can7 acknowledges frames, listen_only = true notwithstanding: that is set at the interface: {remedy}"
+    ]
 
 
 def attribute(kind: int, value: bytes) -> bytes:

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.backoff import SAY_AGAIN_MS
 from agent.canbus.errorframe import words
 from agent.canbus.link import Link
-from agent.canbus.trouble import QUIET_MS, SAY_AGAIN_MS, Trouble
+from agent.canbus.trouble import QUIET_MS, Trouble
 
 ERR_FLAG = 0x20000000
 DOWN = Link(ifindex=3)

@@ -18,7 +18,7 @@ def source(out: int) -> list[Any]:
 
 
 # Bus 0: a plain message, and one whose pages lie two multiplexers deep. Bus 1: a plain message.
-PAGES = [[0, 0xFF, 1, [[7, [1], [[1, 0xFF, 2, [[9, [2], []]]]]]]]]
+PAGES = [[0, 0xFF, 1, [[7, 7, [1], [[1, 0xFF, 2, [[9, 9, [2], []]]]]]]]]
 PLAN: dict[str, Any] = {
     "buses": ["a", "b"],
     "sources": [source(out) for out in range(4)],

@@ -29,7 +29,7 @@ class Nowhere:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.attached.port.FIRST_DELAY_S", 0.02)
+    monkeypatch.setattr("agent.backoff.FIRST_DELAY_S", 0.02)
 
 
 def tpv(**more: Any) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Frames:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.attached.gnss_serial.TRY_MS", 250)
     monkeypatch.setattr("agent.attached.gnss_serial.SILENT_MS", 400)
-    monkeypatch.setattr("agent.attached.port.FIRST_DELAY_S", 0.05)
+    monkeypatch.setattr("agent.backoff.FIRST_DELAY_S", 0.05)
 
 
 def seconds() -> Iterator[bytes]:

@@ -29,7 +29,7 @@ PATIENCE_S = 20
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.attached.modem_at.ANSWER_MS", 300)
     monkeypatch.setattr("agent.attached.modem_at.WAKE_MS", 150)
-    monkeypatch.setattr("agent.attached.port.FIRST_DELAY_S", 0.05)
+    monkeypatch.setattr("agent.backoff.FIRST_DELAY_S", 0.05)
 
 
 def quectel(command: str) -> str:

@@ -62,16 +62,23 @@ def told(**changed):
     """What a guest tells on a good day."""
 
     def row(**named):
-        return {"busy": 0.005, "process": 0.01, "frames": 600, "dropped": 0, "carried": 20_000, "seconds": 5.0} | named
+        return {
+            "busy": [0.005] * 4,
+            "process": 0.01,
+            "frames": 600,
+            "dropped": 0,
+            "carried": 20_100,
+            "seconds": 5.0,
+        } | named
 
     results = {
         "sending": [{}],
-        "bcm": [row(), row(busy=0.007)],
-        "bcm at a tenth": [row(busy=0.005, carried=2_000)],
+        "bcm": [row(), row(busy=[0.007] * 4)],
+        "bcm at a tenth": [row(carried=2_000)],
         "newest": [{"compared": 720, "stale": 0, "missed": 0}],
         "raw": [row(process=0.06, frames=8_000)],
         "three raw": [row(frames=24_000)],
-        "peer": [row(process=0.42, frames=15_000)],
+        "peer": [row(process=0.42, frames=15_075)],
     }
     for name, values in changed.items():
         results[name.replace("_", " ")][-1].update(values)
@@ -88,18 +95,19 @@ def test_a_good_day_meets_all_five_rows():
     assert all(row["met"] for row in rows)
     assert rows[0]["value"] == 0.6  # the median of the rounds
     assert "lost 25%" in rows[0]["note"]
-    assert rows[3]["ratio"] == pytest.approx(1 / 7, abs=0.001)
+    assert (rows[3]["value"], rows[3]["peer_value"]) == (6.0, 56.0)  # it heard three of four: all would have cost more
 
 
 @pytest.mark.parametrize(
     ("phase", "values", "missed"),
     [
         ("peer", {"process": 0.29}, {"bus"}),
-        ("bcm_at_a_tenth", {"busy": 0.0039}, {"bus, own load"}),
+        ("bcm_at_a_tenth", {"busy": [0.0033] * 4}, {"bus, own load"}),
         ("newest", {"stale": 1}, {"bus, newest"}),
         ("newest", {"missed": 1}, {"bus, newest"}),
         ("newest", {"compared": 0}, {"bus, newest"}),
-        ("raw", {"process": 0.085}, {"raw"}),
+        ("raw", {"process": 0.12}, {"raw"}),
+        ("raw", {"carried": 10_000}, {"raw"}),
         ("three_raw", {"dropped": 1}, {"raw, drops"}),
         ("three_raw", {"frames": 0}, {"raw, drops"}),
     ],
@@ -110,11 +118,14 @@ def test_each_target_can_be_missed(phase, values, missed):
     assert "bus, own load" in missed or verdicts(rows)["bus, own load"]
 
 
-def test_the_guests_whole_cost_is_named_beside_where_it_is_known():
+def test_where_the_guests_whole_cost_is_known_the_thread_is_charged_it():
     spent = {"sending": Spent(10, 0, 0.2), "bcm": Spent(10, 0.02, 0.22), "peer": Spent(5, 1, 1.1)}
-    rows = bus.rows_of(told()._replace(spent=spent | {"raw": Spent(10, 0.2, 0.5)}))
-    assert "beyond sending: 0.40 % and 40.00 %" in rows[0]["note"]
-    assert "beyond sending: 5.00 % and 40.00 %" in rows[3]["note"]
+    rows = bus.rows_of(told(raw={"process": 0.2})._replace(spent=spent | {"raw": Spent(10, 0.2, 0.7)}))
+    assert "beyond sending: 0.4 % and 40.0 %" in rows[0]["note"]
+    assert (rows[3]["value"], rows[3]["peer_value"], rows[3]["met"]) == (7.0, 53.333, True)
+    assert "20.0 % and 42.0 %" in rows[3]["note"]
+    dearer = told()._replace(spent=spent | {"raw": Spent(10, 0.6, 0.7)})
+    assert not bus.rows_of(dearer)[3]["met"]
 
 
 def test_accounts_of_several_rounds_add_up():

@@ -5,38 +5,26 @@ import contextlib
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 from random import Random
 
 import pytest
+from agent_parts import Terminal, canplayer
 from canbus_parts import Settings
 
 from agent.canbus.bus import CanBus
 from agent.clock import Clock
 from agent.core.frames import NEVER, LatestFrames
-from agent.core.packet import Packet
 from agent.core.sampler import Sampler
-from agent.packetjson import packet_to_json
 from agent.signalmap import load_mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60
+SO_RCVBUFFORCE = 33
 CLOCK = Clock()
-
-
-def canplayer(log, channel):
-    """A recording at its own speed, over and over."""
-    return ["canplayer", "-l", "i", "-I", str(log), f"{channel}={first_channel(log)}"]
-
-
-def first_channel(log):
-    with Path(log).open() as lines:
-        return next(lines).split()[1]
 
 
 def vehicle(_, channel):
@@ -116,32 +104,37 @@ def test_both_paths_see_the_same_car(car, vcan_bus, tbox_data, monkeypatch):
     asyncio.run(run())
 
 
-MAPPING = """
+TWO_CARS = """
 format = 1
 name = "Two cars"
 edition = "2016"
-[dbc.ev]
-files = ["{root}/dbc/reference_ev.dbc"]
+[dbc.i3]
+files = ["data:bmw_i3/i3_LIM_dbc1.dbc"]
+lenient = true
 [dbc.tesla]
-files = ["{root}/dbc/tesla_model_s.dbc"]
-[messages."tesla.BMS_PackVoltage"]
+files = ["shipped:tesla_model_s.dbc"]
+[messages."i3.BMSMsg112"]
+timeout_ms = 1000
+[messages."tesla.BMS_CellPages"]
 timeout_ms = 10000
-[messages."ev.BMS_Status"]
-alive_counter = "Alive"
 [vehicle]
-speed = "ev.ESC_Speed.VehicleSpeed"
-soc = "ev.BMS_Soc.Soc"
-total_voltage = "tesla.BMS_PackVoltage.PackVoltage"
-total_current = {{ signal = "ev.BMS_Status.PackCurrent", sign = -1 }}
+total_voltage = "i3.BMSMsg112.Battery_Volts"
+total_current = { signal = "i3.BMSMsg112.Battery_Current", sign = -1, not_available_raw = [0xFFFF] }
+soc = { signal = "i3.BMSMsg112.HVBatt_SOC", not_available_raw = [0xFFF] }
+[extremes]
+[storage_voltages]
+cells = { signal = "tesla.BMS_CellPages.Cell{n:02d}", count = 96 }
+[storage_temperatures]
+probes = { signal = "tesla.BMS_CellPages.Probe{n:02d}", count = 32 }
 """
 CONFIG = """
 [vehicle]
 vin = "LGBTEST0000000017"
 mapping = "two.toml"
 [[can]]
-name = "ev"
+name = "i3"
 interface = "socketcan"
-channel = "{ev}"
+channel = "{i3}"
 bcm = {bcm}
 [[can]]
 name = "tesla"
@@ -153,8 +146,6 @@ host = "127.0.0.1"
 port = {port}
 [report]
 interval_s = 1
-[outbox]
-path = "tbox.db"
 """
 
 
@@ -167,47 +158,62 @@ def other_bus(vcan_bus):
     subprocess.run(["ip", "link", "del", name], check=True)
 
 
+def cells(report):
+    return report["storage_voltages"]["subsystems"][0]["cells"]
+
+
+def probes(report):
+    return report["storage_temperatures"]["subsystems"][0]["probes"]
+
+
 @pytest.mark.parametrize("bcm", ["true", "false"])
-def test_the_agent_reports_a_car_on_two_buses_and_sends_nothing(bcm, vcan_bus, other_bus, tbox_data, tmp_path):
-    (tmp_path / "two.toml").write_text(MAPPING.format(root=ROOT))
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    (tmp_path / "tbox.toml").write_text(CONFIG.format(ev=vcan_bus, tesla=other_bus, port=port, bcm=bcm))
-    own = [sys.executable, "-m"]
-    platform = [*own, "bench.cli", "platform", "--port", str(port), "--db", str(tmp_path / "platform.db")]
-    agent = [*own, "agent.cli", "run", "-c", str(tmp_path / "tbox.toml")]
-    log = (tmp_path / "agent.log").open("w")
+def test_the_agent_reports_two_recorded_cars_on_two_buses_and_sends_nothing(
+    bcm, vcan_bus, other_bus, tbox_data, tmp_path, monkeypatch
+):
+    """A BMW i3 that charges and a Tesla Model S, at their own speed; every value is one that the recording has."""
+    monkeypatch.setenv("TBOX_DATA", str(tbox_data))
+    config = CONFIG.replace("{bcm}", bcm).replace("{i3}", vcan_bus).replace("{tesla}", other_bus)
     with contextlib.ExitStack() as stack:
-        stack.callback(log.close)
-        commands = [
-            platform,
-            vehicle(None, vcan_bus),
-            canplayer(tbox_data / "tesla_model_s/candump.log", other_bus),
-            agent,
-        ]
         heard = {name: stack.enter_context(closing(Listener(name))) for name in (vcan_bus, other_bus)}
-        processes = []
-        for command in commands:
-            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log)
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            processes.append(process)
-        bodies = reports(tmp_path / "platform.db", 4, processes)
-        for process in processes[1:3]:  # nobody sends any more but the agent, if it did
-            process.kill()
-            process.wait()
+        terminal = stack.enter_context(Terminal(tmp_path, config, {"two.toml": TWO_CARS}))
+        players = [
+            terminal.beside(canplayer(tbox_data / "bmw_i3/ionity_dc_charge_15s.log", vcan_bus)),
+            terminal.beside(canplayer(tbox_data / "tesla_model_s/candump.log", other_bus)),
+        ]
+        # The pages come one by one: a round takes more than three seconds.
+        terminal.wait_for_report(
+            lambda each: (
+                each["vehicle"]["soc"] and None not in [*cells(each), *probes(each)] and len(probes(each)) == 32
+            ),
+            "all of both cars",
+        )
+        known = len(terminal.reports())
+        terminal.wait_for(lambda: len(terminal.reports()) >= known + 16, "more than a round of both recordings")
+        for player in players:  # nobody sends any more but the agent, if it did
+            player.kill()
+            player.wait()
+        silent = len(terminal.reports())
         for listener in heard.values():
-            listener.count()
-        reports(tmp_path / "platform.db", len(bodies) + 2, processes)
+            assert listener.count() > 1000
+        terminal.wait_for(lambda: len(terminal.reports()) >= silent + 3, "reports of two silent buses")
         assert {name: listener.count() for name, listener in heard.items()} == {vcan_bus: 0, other_bus: 0}
-    text = (tmp_path / "agent.log").read_text()
-    assert "CAN bus away" not in text
-    assert ("by receive thread" in text) == (bcm == "false")
-    last = bodies[-1]
-    assert last["speed"] is not None
-    assert 0 < last["soc"] <= 100
-    assert 340 < last["total_voltage"] < 410
-    assert isinstance(last["total_current"], float)
+        log = terminal.text()
+        reports = terminal.reports()[known - 1 : silent]
+    assert "CAN bus away" not in log
+    assert ("by receive thread" in log) == (bcm == "false")
+    recorded = recorded_cells(tbox_data / "tesla_model_s/candump.log")
+    # Known of the other recording: tests/unit/test_signalmap_recordings.py.
+    battery = [[report["vehicle"][name] for name in ("total_voltage", "total_current", "soc")] for report in reports]
+    for volts, ampere, soc in battery:
+        assert 358.7 <= volts <= 359.1
+        assert -125.1 <= ampere <= -123.4
+        assert soc == 42
+    assert len({volts for volts, _, _ in battery}) > 1, "the same recorded second over and over"
+    for report in reports:
+        assert len(cells(report)) == 96
+        assert set(cells(report)) <= recorded
+        assert (len(probes(report)), set(probes(report))) == (32, {22, 23})
+        assert report["extremes"]["max_cell_voltage"] == max(cells(report))
 
 
 async def all_there(witness):
@@ -216,11 +222,24 @@ async def all_there(witness):
         await asyncio.sleep(0.02)
 
 
+def recorded_cells(log):
+    """Every cell voltage in a recording, to the millivolt, by the layout alone: 14 bits each, little-endian, 0.305 mV."""
+    found = set()
+    with log.open() as lines:
+        for line in lines:
+            can_id, _, data = line.split()[2].partition("#")
+            if int(can_id, 16) == 0x6F2 and int(data[:2], 16) < 24:
+                word = int.from_bytes(bytes.fromhex(data[2:]), "little")
+                found |= {round((word >> 14 * place & 0x3FFF) * 305 / 1000) / 1000 for place in range(4)}
+    return found
+
+
 class Listener:
     """Counts what anybody sends on a bus."""
 
     def __init__(self, channel):
         self.socket = socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
         self.socket.bind((channel,))
         self.socket.setblocking(False)
 
@@ -233,18 +252,3 @@ class Listener:
 
     def close(self):
         self.socket.close()
-
-
-def reports(database, count, processes):
-    """The vehicle bodies that the platform has, once they are so many that know the speed, or so many in all."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if database.exists():
-            with contextlib.suppress(sqlite3.OperationalError), closing(sqlite3.connect(database)) as received:
-                query = "SELECT raw FROM packets WHERE command = 'realtime' ORDER BY id"
-                packets = [packet_to_json(Packet(raw)) for (raw,) in received.execute(query)]
-                bodies = [packet["bodies"][0] for packet in packets]
-                if len(bodies) >= count and len(processes) and any(body["soc"] is not None for body in bodies):
-                    return bodies
-        time.sleep(0.1)
-    raise AssertionError(f"no {count} reports; the agent says:\n{(database.parent / 'agent.log').read_text()}")

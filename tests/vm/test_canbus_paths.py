@@ -149,7 +149,7 @@ def compare_stamps(car, manager, thread):
     """The same, but for pages: one that stands still is heard anew once a sample."""
     for message in car.messages:
         _, _, _, _, slot, selectors, alive, _ = message.row
-        slots = [each for *_, cases in selectors for _, slots, _ in cases for each in slots]
+        slots = [each for *_, cases in selectors for _, _, slots, _ in cases for each in slots]
         for each in slots if slot < 0 and not alive else []:
             assert (manager[each] == NEVER) == (thread[each] == NEVER)
             assert manager[each] <= thread[each] + CLOSE
@@ -382,7 +382,7 @@ def test_a_damaged_frame_right_before_the_sample_leaves_the_good_one_before_it(v
 
 
 def test_a_page_that_stops_is_stale_and_one_that_stands_still_is_not(vcan_bus, sender):
-    cases = [[value, [value], []] for value in range(3)]
+    cases = [[value, value, [value], []] for value in range(3)]
     plan = one_message([[0, 0xFF, 1, cases]], sources=3, timeout_ms=400)
 
     async def run():

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from agent.canbus import CanBus
+from agent.canbus.bus import CanBus
 from bench.perf import bus, canwork
 from bench.perf.busload import Load, Reference, cycles
 from bench.perf.guest import Told
