@@ -176,3 +176,26 @@ def test_a_serial_adapter_is_pulled_out_and_comes_back(
     assert (bus.frames, bus.counts()["reopened"], bus.counts()["away"]) == (2, 1, 3)
     assert caplog.text.count("CAN bus away") == 1  # within one minute
     assert "CAN bus back" in caplog.text
+
+
+@pytest.mark.parametrize("absent", [True, False])
+def test_a_pause_ends_when_the_device_is_back_and_only_then(
+    absent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent.canbus.link, "DEVICES", str(tmp_path))
+    port, clock = tmp_path / "ttyUSB0", Clock(speed=1000)
+    guard = Guard(Settings(interface="slcan", channel=str(port)), 0, Kept(), clock)
+
+    async def run() -> tuple[bool, int]:
+        if not absent:
+            port.touch()
+        waiting, begun = asyncio.create_task(guard.wait(3_600_000 if absent else 5000)), clock.now()
+        await asyncio.sleep(0)
+        port.touch()
+        async with asyncio.timeout(PATIENCE_S):
+            return await waiting, clock.now() - begun
+
+    back, waited_ms = asyncio.run(run())
+    assert back == absent
+    assert absent or waited_ms >= 5000
+    assert waited_ms < 3_600_000
