@@ -131,7 +131,7 @@ def test_a_need_is_read_from_the_rows_of_a_message() -> None:
         [8, 5000, [[8, 0xFF]], [], [[24, 0xF]], []],
         [8, 700, [], [[0, 0xFF]], [], [[48, 0x0F]]],
     ]
-    pages = [[0, 0xFF, 1, [[1, [0], []], [2, [1], []], [3, [], []]]]]
+    pages = [[0, 0xFF, 1, [[1, 1, [0], []], [2, 2, [1], []], [3, 9, [], []]]]]
     message = [0, 0x123, -1, 8, -1, pages, None, None]
     used = [(1, 0xFF << 8 | 0xF << 24), (2, 0xFF << 56 | 0x0F << 8)]
 
@@ -143,9 +143,9 @@ def test_a_need_is_read_from_the_rows_of_a_message() -> None:
 
     assert needs() == [(0x123, 8, 700, False, (0, 0xFF, used))]
     assert needs((6, [1, 0xF, 2])) == needs((7, [7, "sum8", 0, 0, 0])) == [(0x123, 8, 700, True, None)]
-    two = [*pages, [1, 0xFF, 2, [[1, [1], []]]]]
+    two = [*pages, [1, 0xFF, 2, [[1, 1, [1], []]]]]
     in_two_bytes = [[-1, 0xFFFF, 2, pages[0][3]]]
-    nested = [[0, 0xFF, 1, [[1, [0], [[1, 0xFF, 2, [[1, [1], []]]]]]]]]
+    nested = [[0, 0xFF, 1, [[1, 1, [0], [[1, 0xFF, 2, [[1, 1, [1], []]]]]]]]]
     for selectors in (two, in_two_bytes, nested):
         assert needs((5, selectors)) == [(0x123, 8, 700, True, None)]
     assert needs((4, 0)) == [(0x123, 8, 700, True, None)]  # signals outside of the pages as well
