@@ -43,9 +43,10 @@ class KernelSocket:
             raise feed.failed(f"{error.strerror} ({WHAT_IT_NEEDS['socketcan']})") from error
         try:
             self._prepare(protocol)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that none can be
             self.socket.close()
-            raise feed.failed(f"{error.strerror} ({WHAT_IT_NEEDS['socketcan']})") from error
+            reason = getattr(error, "strerror", None) or error
+            raise feed.failed(f"{reason} ({WHAT_IT_NEEDS['socketcan']})") from error
 
     def _prepare(self, protocol: int) -> None:
         own, channel = self.socket, str(self._feed.settings.channel)
