@@ -13,6 +13,7 @@
 """
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,7 +41,8 @@ _CODES, _PACK_CODES = Codes(), PackCodes()  # rows of the login, 2016 and 2025
 MOST_CODE_SIZE, MOST_CODES = _CODES.length.hi, _CODES.count.hi
 PACK_CODE_SIZE, MOST_SYSTEMS, MOST_PACKS = _PACK_CODES.size, _PACK_CODES.count.hi, _PACK_CODES.packs.hi
 
-Port = Annotated[int, Meta(ge=1, le=65535)]
+LAST_PORT = 65535
+Port = Annotated[int, Meta(ge=1, le=LAST_PORT)]
 Positive = Annotated[int, Meta(ge=1)]
 # `description`: what faults say in place of the pattern.
 Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{0,5}$", description="at most 5 of A-Z a-z 0-9 . _ -")]
@@ -190,6 +192,7 @@ def load_config(path: str | Path) -> Config:
     _check_buses(table.get("can"), faults)
     _check_interval(table, faults)
     _check_hosts(table.get("platform"), faults)
+    _check_gpsd(table.get("gnss"), faults)
     faults += control_faults(table.get("control"), table.get("vehicle")) + device_faults(table)
     if faults:
         raise ConfigError(str(path), faults)
@@ -323,6 +326,18 @@ def _check_hosts(table: Any, faults: list[str]) -> None:
                 f"platform.{key} = {shown('', host)}: is neither a host name nor an address; allowed are names of "
                 "letters, digits, '.', '-' and '_' (others in their form xn--...) and IPv4 and IPv6 addresses, without a port"
             )
+
+
+def _check_gpsd(table: Any, faults: list[str]) -> None:
+    place = table.get("gpsd") if isinstance(table, dict) else None
+    if not isinstance(place, str) or not re.fullmatch(r"\S+:[1-9][0-9]{0,4}", place):
+        return  # its type says that
+    host, _, port = place.rpartition(":")
+    if not _is_host(host.removeprefix("[").removesuffix("]")) or int(port) > LAST_PORT:
+        faults.append(
+            f'gnss.gpsd = {shown("", place)}: must be "host:port", such as "localhost:2947": a host name or an address, '
+            f"an IPv6 one in [], and a port up to {LAST_PORT}"
+        )
 
 
 def _is_host(text: str) -> bool:

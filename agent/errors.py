@@ -13,6 +13,8 @@
 
 from agent.core.errors import AgentError
 
+MOST_SHOWN = 2000  # characters of a fault: what it quotes may be a file's worth
+
 __all__ = ["AgentError", "BusError", "ConfigError", "DeviceError", "LinkError", "OutboxError", "one_line"]
 
 
@@ -23,12 +25,17 @@ def one_line(text: str) -> str:
     return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
 
 
+def _shortened(fault: str) -> str:
+    """What is wrong stands at the beginning, what is allowed at the end."""
+    return fault if len(fault) <= MOST_SHOWN else f"{fault[: MOST_SHOWN // 2]}...{fault[-MOST_SHOWN // 2 :]}"
+
+
 class ConfigError(AgentError):
     """Faults of a configuration, mapping or DBC file; each line says where, what, what is allowed."""
 
     def __init__(self, file: str, faults: list[str]) -> None:
         self.file = file
-        self.faults = [one_line(fault) for fault in faults]
+        self.faults = [one_line(_shortened(fault)) for fault in faults]
         super().__init__("\n".join(f"{one_line(file)}: {fault}" for fault in self.faults))
 
 

@@ -41,8 +41,8 @@ class GpsdSource:
         try:
             async with asyncio.timeout(CONNECT_S):
                 reader, writer = await asyncio.open_connection(self._host, self._port, limit=LINE_BYTES)
-        except OSError as error:  # TimeoutError is one
-            reason = error.strerror or str(error) or f"no answer for {CONNECT_S} s"
+        except (OSError, ValueError) as error:  # TimeoutError is the one, a name that is none (UnicodeError) the other
+            reason = getattr(error, "strerror", None) or str(error) or f"no answer for {CONNECT_S} s"
             raise DeviceError(f"gpsd {self._place}", f"cannot be reached: {reason}") from error
         self._sky = {}
         try:
@@ -85,10 +85,17 @@ class GpsdSource:
 def read_report(line: bytes) -> dict[str, Any]:
     """One line of gpsd; {} for what is no JSON object. Numbers with a point are exact."""
     try:
-        report = json.loads(line, parse_float=Decimal, parse_constant=lambda _: None)
+        report = json.loads(line, parse_float=_decimal, parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         return {}
     return report if isinstance(report, dict) else {}
+
+
+def _decimal(text: str) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except ArithmeticError:  # an exponent that has too many digits itself
+        return None
 
 
 def fix_of(tpv: dict[str, Any], sky: dict[str, Any], floor_ms: int) -> Fix:

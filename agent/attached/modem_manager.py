@@ -9,6 +9,7 @@ from agent.errors import DeviceError
 
 NAME = "ModemManager"
 ANSWER_S = 10
+MOST_DIGITS = 3  # of a percentage
 NONE = "--"  # how mmcli writes that there is nothing
 
 
@@ -19,7 +20,7 @@ async def ask_manager() -> Reading:
         raise DeviceError(NAME, "it has no modem")
     modem = _at(await _mmcli("-m", str(modems[0])), "modem", "generic")
     quality, sim = str(_at(modem, "signal-quality", "value")), _at(modem, "sim")
-    percent = int(quality) if quality.isdecimal() else None
+    percent = int(quality) if quality.isdecimal() and len(quality) <= MOST_DIGITS else None
     if not isinstance(sim, str) or sim in ("", NONE):
         return Reading(None, "the modem sees no SIM card", None, percent)
     iccid = tidy_iccid(str(_at(await _mmcli("-i", sim), "sim", "properties", "iccid")))

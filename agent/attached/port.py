@@ -29,7 +29,10 @@ def reason_of(error: Exception) -> str:
         13: "no permission; add the user to the group of the device (dialout)",
         16: "another program has it open (gpsd, ModemManager?)",
     }
-    return known.get(number or 0) or str(error) or type(error).__name__
+    text = str(error)
+    if number == 21 or "could not configure port" in text.lower():  # it was opened, and has no rate to be set
+        return "is no serial port"
+    return known.get(number or 0) or text or type(error).__name__
 
 
 def serial_failures() -> tuple[type[Exception], ...]:

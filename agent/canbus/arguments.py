@@ -14,6 +14,7 @@ from agent.errors import ConfigError
 if TYPE_CHECKING:
     import can
 
+LINK_NAME = 15  # bytes of the name of a network interface, IFNAMSIZ without its end
 KERNEL_FILTERS = 512  # CAN_RAW_FILTER_MAX of linux/can/raw.h
 
 # The keyword arguments that make an interface listen only. The others acknowledge frames and cannot be told not to:
@@ -130,6 +131,9 @@ def bus_channel(settings: BusSettings) -> str | int:
     if settings.interface in ON_A_SERIAL_PORT and find_spec("serial") is None:
         fault = f"interface = {settings.interface!r}: needs the extra serial: pip install 'tbox-agent[serial]'"
         raise _wrong(settings, fault)
+    if settings.interface == "socketcan" and not is_link_name(str(settings.channel)):
+        fault = f"channel = {str(settings.channel)!r}: no name of a network interface (1 to {LINK_NAME} bytes, no / or blank)"
+        raise _wrong(settings, fault)
     if settings.interface not in COUNTED_CHANNELS:
         return settings.channel
     try:
@@ -139,6 +143,13 @@ def bus_channel(settings: BusSettings) -> str | int:
             f'channel = {settings.channel!r}: {settings.interface} counts its devices: "0" is the first, "1" the second'
         )
         raise _wrong(settings, fault) from None
+
+
+def is_link_name(name: str) -> bool:
+    """What the kernel takes as one: net/core/dev.c, dev_valid_name."""
+    if not 0 < len(name.encode(errors="surrogateescape")) <= LINK_NAME or name in (".", ".."):
+        return False
+    return not any(mark in "/:\0" or mark.isspace() for mark in name)
 
 
 def bus_arguments(settings: BusSettings, wanted: Sequence[tuple[int, int]]) -> dict[str, Any]:

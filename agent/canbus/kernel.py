@@ -39,9 +39,10 @@ class KernelSocket:
             raise feed.failed(f"{error.strerror} ({WHAT_IT_NEEDS['socketcan']})") from error
         try:
             self._prepare(protocol)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that none can be
             self.socket.close()
-            raise feed.failed(f"{error.strerror} ({WHAT_IT_NEEDS['socketcan']})") from error
+            reason = getattr(error, "strerror", None) or error
+            raise feed.failed(f"{reason} ({WHAT_IT_NEEDS['socketcan']})") from error
         self._batch = Batch(self.socket, message_bytes)
 
     def _prepare(self, protocol: int) -> None:

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from agent.canbus.arguments import BusSettings
+from agent.canbus.arguments import BusSettings, is_link_name
 
 # linux/rtnetlink.h, linux/netlink.h, linux/if_link.h, linux/if.h
 RTM_NEWLINK, RTM_GETLINK, NLMSG_ERROR, NLM_F_REQUEST = 16, 18, 2, 1
@@ -57,7 +57,9 @@ class Link(NamedTuple):
 
 def read_link(name: str) -> Link | None:
     """Ask the kernel about one interface; None when it cannot be asked (no Linux, or a sandbox without AF_NETLINK)."""
-    label = name.encode() + b"\0"
+    if not is_link_name(name):
+        return Link()  # such an interface cannot exist
+    label = name.encode(errors="surrogateescape") + b"\0"
     attribute = ATTRIBUTE.pack(4 + len(label), IFLA_IFNAME) + label + bytes(-len(label) % 4)
     size = HEADER.size + LINK.size + len(attribute)
     request = HEADER.pack(size, RTM_GETLINK, NLM_F_REQUEST, 1, 0) + LINK.pack(0, 0, 0, 0, 0) + attribute
@@ -75,7 +77,6 @@ def _parse(answer: bytes) -> Link | None:
     length, kind, _, _, _ = HEADER.unpack_from(answer)
     body = answer[HEADER.size : length]
     if kind == NLMSG_ERROR:
-        # A name of more than 15 characters is out of range: such an interface cannot exist.
         absent = -struct.unpack_from("=i", body)[0] in (errno.ENODEV, errno.ERANGE, errno.EINVAL)
         return Link() if absent else None
     if kind != RTM_NEWLINK:

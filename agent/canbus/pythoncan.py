@@ -26,7 +26,18 @@ POLL_S = 0.25  # how long a stop may go unnoticed by a silent bus
 MULTICAST_ALL = {socket.AF_INET: (0, 49), socket.AF_INET6: (41, 29)}  # level, option: linux/in.h, linux/in6.h
 
 # What the interfaces raise when a driver, a device or a package is missing, beside can.CanError: seen, not documented.
-OPENING_FAILS = (OSError, ImportError, NotImplementedError, ValueError, TypeError, LookupError, NameError)
+OPENING_FAILS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,  # NotImplementedError is one
+    TypeError,
+    ValueError,
+)
 
 # What they raise for bytes that are no frame, as line noise on a serial adapter or a stranger's datagram: seen as well.
 UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)

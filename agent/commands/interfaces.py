@@ -48,21 +48,27 @@ def run(args: argparse.Namespace) -> int:
 
 def print_found(found: "list[Found]") -> None:
     """A table, then what each is good for: comments and TOML, so that all behind the table can be pasted."""
+    from agent.errors import one_line
     from agent.texttable import print_table
 
     if not found:
         print("nothing found that a terminal could use")
         return
-    print_table(("kind", "channel", "what", "state"), "llll", [(f.kind, f.channel, f.what, f.state) for f in found])
+    print_table(
+        ("kind", "channel", "what", "state"),
+        "llll",
+        [tuple(map(one_line, (f.kind, f.channel, f.what, f.state))) for f in found],
+    )
     for each in found:
         if not (each.toml or each.commands or each.remarks):
             continue
-        print(f"\n# {each.channel or each.kind}: {each.what}")
+        print()
+        print(one_line(f"# {each.channel or each.kind}: {each.what}"))
         for remark in each.remarks:
-            print(f"#   {remark}")
+            print(one_line(f"#   {remark}"))
         for command in each.commands:
-            print(f"#   $ {command}")
+            print(one_line(f"#   $ {command}"))
         for name, text in each.files.items():
-            print(f"#   to last, {name} (then `sudo systemctl enable --now systemd-networkd`):")
-            sys.stdout.write("".join(f"#     {line}".rstrip() + "\n" for line in text.splitlines()))
+            print(f"#   to last, {one_line(name)} (then `sudo systemctl enable --now systemd-networkd`):")
+            sys.stdout.write("".join(one_line(f"#     {line}".rstrip()) + "\n" for line in text.splitlines()))
         sys.stdout.write(each.toml)

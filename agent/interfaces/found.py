@@ -3,12 +3,15 @@
 Everything is read, nothing is opened and nothing changed. All paths lie under `Machine.root`.
 """
 
+import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+MOST_BYTES = 4096  # of a file's first line
 RUN_S = 10.0  # for a program that is asked
 
 
@@ -51,9 +54,19 @@ class Machine:
 def text_of(path: Path) -> str:
     """The first line of a file, empty when it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace").split("\n")[0].strip("\0 \t\r")
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
+    return text.split("\n")[0].strip("\0 \t\r")
+
+
+def target_of(path: Path) -> Path:
+    """Where links lead to; the path itself when they lead in a circle."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path
 
 
 @dataclass(frozen=True)
@@ -84,13 +97,19 @@ class Found:
     remarks: list[str] = field(default_factory=list)
 
 
+def quoted(text: str) -> str:
+    """A TOML basic string; JSON's escapes are TOML's."""
+    return json.dumps(text)
+
+
 def can_table(name: str, interface: str, channel: str, rates: Rates | None, note: str = "") -> str:
     """A [[can]] table; `rates` None where the bitrate is set elsewhere."""
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", name)  # an interface may have nearly any name
     lines = [
         "[[can]]",
         f'name = "{name}"  # as the mapping calls this bus: [dbc.{name}]; tbox init and tbox suggest call it "pt"',
-        f'interface = "{interface}"',
-        f'channel = "{channel}"' + (f"  # {note}" if note else ""),
+        f"interface = {quoted(interface)}",
+        f"channel = {quoted(channel)}" + (f"  # {note}" if note else ""),
     ]
     if rates is not None:
         lines.append(f"bitrate = {rates.bitrate}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from agent.interfaces.found import Found, Machine, text_of
+from agent.interfaces.found import Found, Machine, target_of, text_of
 from agent.interfaces.socketcan import NOTHING_HEARD
 
 CONFIG_FILES = ("boot/firmware/config.txt", "boot/config.txt")
@@ -83,7 +83,7 @@ def config_lines(machine: Machine) -> tuple[str, list[str]]:
 
 def chips_of(machine: Machine) -> list[Chip]:
     """CAN controllers of the device tree."""
-    tree = machine.path("proc/device-tree").resolve()
+    tree = target_of(machine.path("proc/device-tree"))
     nodes = sorted(path.parent for path in tree.rglob("compatible"))
     clocks = {_number(node / "phandle"): _number(node / "clock-frequency") for node in nodes}
     return [
@@ -135,7 +135,7 @@ def _found(machine: Machine, chip: Chip, deaf: set[str]) -> Found:
 def _interface_of(machine: Machine, chip: Chip) -> str:
     for folder in machine.listed("sys/class/net"):
         node = folder / "device" / "of_node"
-        if node.exists() and node.resolve() == chip.node:
+        if target_of(node) == chip.node:
             return folder.name
     return ""
 
@@ -152,15 +152,15 @@ def _why_not(machine: Machine, name: str) -> list[str]:
 
 def _interrupts(machine: Machine, interface: str) -> list[str]:
     """An interface that is up and whose interrupt has never come; the count stands in /proc/interrupts while it is up."""
-    device = (machine.path("sys/class/net") / interface / "device").resolve().name
+    device = target_of(machine.path("sys/class/net") / interface / "device").name
     try:
-        lines = machine.path("proc/interrupts").read_text(encoding="utf-8").splitlines()
+        lines = machine.path("proc/interrupts").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     for line in lines:
         words = line.split()
         if words and words[-1] in (device, interface):
-            counts = list(takewhile(str.isdigit, words[1:]))  # one a processor; behind them whose and which it is
+            counts = list(takewhile(str.isdecimal, words[1:]))  # one a processor; behind them whose and which it is
             if not any(map(int, counts)):
                 return ["its interrupt never came: nothing on the bus, or interrupt= is not the GPIO of this HAT"]
     return []

@@ -23,7 +23,9 @@ def library_devices(machine: Machine, rates: Rates) -> list[Found]:
     except (ValueError, IndexError):
         return []
     found: list[Found] = []
-    for config in configs:
+    for config in configs if isinstance(configs, list) else []:
+        if not isinstance(config, dict) or not {"interface", "channel"} <= config.keys():
+            continue
         interface, channel = str(config["interface"]), str(config["channel"])
         named = config.get("device_name") or config.get("name") or ""
         what = f"{named or 'a device'} (python-can's {interface})"

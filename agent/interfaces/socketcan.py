@@ -1,12 +1,13 @@
 """CAN interfaces of the kernel, from sysfs and from `ip -d -j -s link`, with the commands that set them up to listen."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent.interfaces.found import Found, Machine, Rates, can_table, text_of
+from agent.interfaces.found import Found, Machine, Rates, can_table, target_of, text_of
 
 ARPHRD_CAN = "280"
 IP_LINK = ["ip", "-d", "-j", "-s", "link"]
@@ -24,11 +25,14 @@ _LOUD = ("ERROR-PASSIVE", "BUS-OFF", "ERROR-WARNING")
 def socketcan_interfaces(machine: Machine, rates: Rates) -> list[Found]:
     """Every network interface that is a CAN bus."""
     details = _details(machine)
-    return [
-        _found(folder, details.get(folder.name, {}), rates)
-        for folder in machine.listed("sys/class/net")
-        if text_of(folder / "type") == ARPHRD_CAN
-    ]
+    found = []
+    for folder in machine.listed("sys/class/net"):
+        if text_of(folder / "type") == ARPHRD_CAN:
+            try:
+                found.append(_found(folder, details.get(folder.name, {}), rates))
+            except (ValueError, TypeError, AttributeError, LookupError):  # an ip that says it in another way
+                found.append(_found(folder, {}, rates))
+    return found
 
 
 def _details(machine: Machine) -> dict[str, dict[str, Any]]:
@@ -49,7 +53,7 @@ def _found(folder: Path, link: Mapping[str, Any], rates: Rates) -> Found:
     up = "UP" in link.get("flags", []) if link else text_of(folder / "operstate") == "up"
     if kind in VIRTUAL or not (kind or driver):
         found = Found("socketcan", name, VIRTUAL.get(kind, "a CAN interface without hardware"), "up" if up else "down")
-        commands = [] if up else [f"sudo ip link set {name} up"]
+        commands = [] if up else [f"sudo ip link set {shlex.quote(name)} up"]
         return replace(found, toml=can_table(name, "socketcan", name, None), commands=commands)
     modes = data.get("ctrlmode", [])
     rates = _rates(data, rates)
@@ -69,7 +73,8 @@ def _found(folder: Path, link: Mapping[str, Any], rates: Rates) -> Found:
 def driver_of(folder: Path) -> str:
     """Name of the driver behind a network interface, empty for one without a device."""
     link = folder / "device" / "driver"
-    return link.resolve().name if link.exists() else ""
+    place = target_of(link)
+    return place.name if place != link and place.exists() else ""
 
 
 def _rates(data: Mapping[str, Any], rates: Rates) -> Rates:
@@ -97,6 +102,7 @@ def _able(data: Mapping[str, Any], driver: str, rates: Rates) -> set[str]:
 
 def setting_up(name: str, rates: Rates, able: set[str], *, up: bool) -> list[str]:
     """Commands that bring an interface up to listen; one that is up has to go down first."""
+    name = shlex.quote(name)
     words = f"sudo ip link set {name} up type can bitrate {rates.bitrate}"
     if rates.fd and CAN_FD in able:
         words += f" dbitrate {rates.data_bitrate} fd on"
@@ -121,7 +127,7 @@ def _what(folder: Path, driver: str, data: Mapping[str, Any]) -> str:
     """The product where USB says one, else the controller, and where it is."""
     if driver == "slcan" and not (folder / "device").exists():
         return "serial adapter, attached by slcand"
-    device = (folder / "device").resolve()
+    device = target_of(folder / "device")
     usb = " ".join(filter(None, (text_of(device.parent / "manufacturer"), text_of(device.parent / "product"))))
     chip = usb or data.get("bittiming_const", {}).get("name") or "CAN controller"
     return f"{chip} at {device.name}, driver {driver or 'unknown'}"

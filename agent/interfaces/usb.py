@@ -1,11 +1,12 @@
 """What hangs on USB and on serial ports, by the numbers that USB devices carry, read from sysfs."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from agent.interfaces.found import Found, Machine, Rates, can_table, text_of
+from agent.interfaces.found import Found, Machine, Rates, can_table, quoted, target_of, text_of
 
 ANY = -1
 # (vendor, product): kind, name, whether such a number is nothing else.
@@ -75,22 +76,23 @@ def serial_devices(machine: Machine, rates: Rates) -> list[Found]:
 def serial_ports(machine: Machine) -> Iterator[Port]:
     """Serial ports that are USB devices."""
     for tty in machine.listed("sys/class/tty"):
-        interface = (tty / "device").resolve()
+        interface = target_of(tty / "device")
         if interface.name == tty.name:  # a converter's port has a device of its own below the USB interface
             interface = interface.parent
         ids = usb_ids(interface.parent)
         if ids is not None:
             product = " ".join(filter(None, (text_of(interface.parent / name) for name in ("manufacturer", "product"))))
-            number = text_of(interface / "bInterfaceNumber")
-            yield Port(tty.name, ids, int(number, 16) if number.isalnum() else 0, product)
+            yield Port(tty.name, ids, _hexadecimal(text_of(interface / "bInterfaceNumber")) or 0, product)
 
 
 def usb_ids(device: Path) -> tuple[int, int] | None:
     """Vendor and product of a USB device's folder in sysfs."""
-    try:
-        return int(text_of(device / "idVendor"), 16), int(text_of(device / "idProduct"), 16)
-    except ValueError:
-        return None
+    vendor, product = (_hexadecimal(text_of(device / name)) for name in ("idVendor", "idProduct"))
+    return None if vendor is None or product is None else (vendor, product)
+
+
+def _hexadecimal(text: str) -> int | None:
+    return int(text, 16) if re.fullmatch("[0-9A-Fa-f]{1,4}", text) else None
 
 
 def _known(port: Port) -> tuple[str, str, bool]:
@@ -119,7 +121,7 @@ def _found_port(machine: Machine, port: Port, known: tuple[str, str, bool], rate
         remarks += ["data bitrates of slcan are 2000000 and 5000000"] if rates.fd else []
         remarks += [] if find_spec("serial") else ["needs the extra serial: pip install 'tbox-agent[serial]'"]
     else:
-        toml = f'[gnss]\ndevice = "{channel}"\n' if kind == "gnss" else f'[modem]\nport = "{channel}"\n'
+        toml = f"[gnss]\ndevice = {quoted(channel)}\n" if kind == "gnss" else f"[modem]\nport = {quoted(channel)}\n"
     return Found(kind, channel, what, f"/dev/{port.name}", sure=sure, toml=toml, remarks=remarks)
 
 
@@ -137,7 +139,7 @@ def usb_adapters(machine: Machine, rates: Rates) -> list[Found]:
     for device in machine.listed("sys/bus/usb/devices"):
         ids = usb_ids(device)
         known = DRIVERS.get(ids) or DRIVERS.get((ids[0], ANY)) if ids else None
-        if ids is None or known is None or list(device.resolve().glob("*/net/*")):
+        if ids is None or known is None or list(target_of(device).glob("*/net/*")):
             continue
         (driver, interface, channel), name = known
         product = " ".join(filter(None, (text_of(device / "manufacturer"), text_of(device / "product"))))

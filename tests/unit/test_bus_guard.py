@@ -30,7 +30,8 @@ def test_the_loopback_interface_is_there_and_is_no_can_interface() -> None:
     assert link.ifindex == 1
     assert (link.bitrate, link.state) == (0, None)
     assert read_link("absent0") == Link()
-    assert read_link("x" * 200) == Link()
+    for name in ("x" * 16, "x" * 200, "x" * 70_000, "é" * 8, "", "a\0b", "a b", "a/b", "..", "\udcff\0"):
+        assert read_link(name) == Link(), name
 
 
 def test_where_nobody_can_be_asked_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from agent.canbus.arguments import (
 )
 from agent.canbus.pythoncan import open_bus
 from agent.cli import main
-from agent.errors import ConfigError
+from agent.errors import BusError, ConfigError
 
 FD = {"fd": True, "bitrate": 500_000, "data_bitrate": 2_000_000}
 ENTRIES = {
@@ -147,6 +147,10 @@ def test_fd_by_segments_keeps_both_bitrates(interface: str, rates: tuple[int, in
         ({"interface": "slcan", **FD, "bitrate": 83_333}, "bitrate = 83333: slcan with fd = true knows 10000"),
         ({"interface": "pcan", "bitrate": 12_345}, "bitrate = 12345: pcan cannot make it (known: 5000"),
         ({"interface": "pcan", **FD, "data_bitrate": 7_654_321}, "cannot both be made from a clock of 80 MHz"),
+        *(
+            ({"interface": "socketcan", "channel": name}, "no name of a network interface")
+            for name in ("", "can0123456789abc", "x" * 70_000, "é" * 8, "can 0", "can/0", "a\0b", ".")
+        ),
         ({"interface": "gs_usb", "channel": "can0"}, "channel = 'can0': gs_usb counts its devices"),
     ],
 )  # fmt: skip
@@ -155,6 +159,16 @@ def test_an_entry_that_can_never_work_is_a_fault_of_the_configuration(words: dic
     assert fault in str(settings_fault(entry))
     with pytest.raises(ConfigError):
         open_bus(entry)
+
+
+@pytest.mark.parametrize("name", ["can0", "é" * 7, "vcan0.1", "a-b_c", '"'])
+def test_names_that_a_network_interface_may_have(name: str) -> None:
+    assert settings_fault(Settings(interface="socketcan", channel=name)) is None
+
+
+def test_what_an_option_makes_an_interface_raise_is_a_bus_that_does_not_open() -> None:
+    with pytest.raises(BusError):
+        open_bus(Settings(interface="robotell", channel="/dev/null", options={"ttyBaudrate": float("inf")}))
 
 
 def test_a_missing_pyserial_is_said_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,6 +149,30 @@ def test_rubbish_is_passed_over() -> None:
     assert receiver.counts()["ignored"] == 3
 
 
+@pytest.mark.parametrize(
+    "number", ["1e99999999999999999999", "1e-99999999999999999999", "9" * 5000, "1e999999", "-1e-999999"]
+)
+@pytest.mark.parametrize("key", ["lat", "speed", "status", "mode"])
+def test_numbers_that_are_too_large_for_their_type_end_nothing(key: str, number: str) -> None:
+    report = json.dumps({name: value for name, value in TPV.items() if name != key})[:-1].encode()
+    served([report + f', "{key}": {number}}}\n'.encode(), *lines(TPV)], end=lambda it: it.fixes)
+
+
+@pytest.mark.parametrize("place", ["a..b:2947", f"{'x' * 300}:2947", "\u2603.:1", "[::1:2947"])
+def test_a_host_that_cannot_be_one_is_a_problem_and_ends_nothing(place: str) -> None:
+    async def scene() -> None:
+        receiver = GnssReceiver(Gnss(gpsd=place), 0, Nowhere(), Clock(), Random(1))
+        task = asyncio.create_task(receiver.run())
+        async with asyncio.timeout(PATIENCE_S):
+            while "cannot be reached" not in (receiver.problem or "") and not task.done():
+                await asyncio.sleep(0.005)
+        assert not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scene())
+
+
 def test_nobody_there_and_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.attached.gnss_gpsd.SILENT_S", 0.05)
 

@@ -168,6 +168,8 @@ def test_a_shipped_file_that_is_not_there(tmp_path: Path) -> None:
         ("[gnss]\n", "gnss: needs one of device"),
         (GNSS + 'gpsd = "localhost:2947"\n', "gnss: needs one of device"),
         ('[gnss]\ngpsd = "localhost"\n', "gnss.gpsd = 'localhost': allowed: \"host:port\""),
+        ('[gnss]\ngpsd = "localhost:99999"\n', "gnss.gpsd = 'localhost:99999': must be"),
+        ('[gnss]\ngpsd = "a..b:2947"\n', "gnss.gpsd = 'a..b:2947': must be"),
         ('[gnss]\ndevice = "ttyACM0"\n', "gnss.device = 'ttyACM0': allowed: the path of a serial port"),
         ('[gnss]\ngpsd = "localhost:2947"\nbaud = 9600\n', "gnss.baud: is for device"),
         (GNSS + "baud = 3\n", "gnss.baud = 3"),

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -153,6 +154,20 @@ def test_a_port_that_says_nothing_and_one_in_use(tmp_path: Path) -> None:
                 await until(lambda: first.fixes > 0)
                 async with running(settings) as second:
                     await until(lambda: "another program" in (second.problem or ""))
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/zero", "folder", "fifo", "file", "a\0b"])
+def test_devices_that_are_no_serial_ports(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "file").touch()
+
+    async def scene() -> None:
+        async with running(Gnss(device=str(tmp_path / name))) as receiver:
+            said = "null byte" if "\0" in name else "is no serial port"
+            await until(lambda: said in (receiver.problem or ""))
 
     asyncio.run(scene())
 

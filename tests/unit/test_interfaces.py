@@ -6,6 +6,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -494,3 +495,71 @@ def test_what_the_command_prints_is_a_configuration_with_comments(
     assert table.splitlines()[0].split() == ["kind", "channel", "what", "state"]
     assert [can["channel"] for can in tomllib.loads(blocks)["can"]] == ["can0", "/dev/ttyACM0"]
     assert f"#   $ {TO_LISTEN}\n" in blocks
+
+
+# --- rubbish ----------------------------------------------------------------------------------------------------------
+
+RUBBISH = [
+    "",
+    "\0",
+    "zz",
+    "²",
+    "-1",
+    "\x1b[31m",
+    '"\n[x]\n',
+    "\udcff",
+    "9" * 5000,
+    "280",
+    "0403",
+    "ffa8",
+    "1d50",
+    "606f",
+]
+PLACES = [
+    "sys/class/net/can0/type", "sys/class/net/can0/operstate", 'sys/class/net/a"b$(id)/type', "sys/class/net/\x1b[31m/type",
+    "sys/devices/pci0/usb1/1-1/idVendor", "sys/devices/pci0/usb1/1-1/idProduct", "sys/devices/pci0/usb1/1-1/product",
+    "sys/devices/pci0/usb1/1-1/1-1:1.0/bInterfaceNumber", "proc/device-tree/model", "proc/device-tree/spi/can/compatible",
+    "proc/device-tree/spi/can/clocks", "proc/interrupts", "boot/config.txt",
+]  # fmt: skip
+JSON_RUBBISH: list[Any] = [None, 1, -1.5, "x", [], {}, [1], {"x": 1}, "\x1b[2J", True]
+
+
+def damaged(value: Any, random: Random) -> Any:
+    """The same with something else in some places."""
+    if random.random() < 0.1:
+        return random.choice(JSON_RUBBISH)
+    if isinstance(value, dict):
+        return {key: damaged(each, random) for key, each in value.items() if random.random() > 0.05}
+    return [damaged(each, random) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_whatever_a_machine_says_of_itself_the_lines_can_be_pasted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seed: int
+) -> None:
+    random = Random(seed)
+    tree = Tree(tmp_path)
+    for name in PLACES:
+        what = random.choice(RUBBISH).encode(errors="surrogateescape")
+        if random.random() < 0.1:
+            (tmp_path / name).mkdir(parents=True)
+        elif random.random() < 0.9:
+            tree.file(name, what if random.random() < 0.7 else random.randbytes(50))
+    (tmp_path / "sys/class/tty").mkdir(parents=True)
+    (tmp_path / "sys/class/tty/ttyUSB0").mkdir()
+    tree.link("sys/class/tty/ttyUSB0/device", random.choice(["device", tmp_path / "sys/devices/pci0/usb1/1-1/1-1:1.0"]))
+    tree.link("sys/bus/usb/devices/1-1", random.choice(["1-1", tmp_path / "sys/devices/pci0/usb1/1-1"]))
+    tree.link('dev/serial/by-id/usb-"x\x1b[1m', "../../ttyUSB0" if random.random() < 0.5 else "ttyUSB0")
+    said = json.dumps(damaged([CAN0, FRESH, {**VCAN, "ifname": 'a"b$(id)'}, {**CAN0, "ifname": "\x1b[31m"}], random))
+    tree.answers["ip"] = said if random.random() < 0.9 else said[: random.randrange(len(said))]
+    tree.answers["dmesg"] = "mcp25 \x1b[31m"
+    tree.answers[sys.executable] = json.dumps(
+        damaged([{"interface": "pcan", "channel": 'X"\n', "name": "\x1b", "serial": "1"}], random)
+    )
+    found = find_all(tree.machine(), Rates(fd=random.random() < 0.5))
+    print_found(found)
+    for each in found:
+        tomllib.loads(each.toml)
+    printed = capsys.readouterr().out
+    assert all(mark.isprintable() or mark == "\n" for mark in printed)
+    assert "$(id) up" not in printed
