@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from canbus_parts import Kept, Settings
 
+from agent.attached.devices import Gnss
+from agent.attached.gnss import GnssReceiver
 from agent.backoff import JITTER, SAY_AGAIN_MS, Backoff, SparingLog
 from agent.canbus.bus import CanBus
 from agent.clock import Clock
-from agent.errors import BusError
+from agent.core.nmea import Fix
+from agent.errors import BusError, DeviceError
 
 
 def about(pauses_ms: Iterable[int], seconds: list[int]) -> bool:
@@ -66,3 +69,28 @@ def test_a_bus_that_was_heard_or_is_plugged_in_again_is_opened_soon() -> None:
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(bus.run())
     assert about(pauses, [1, 2, 4, 1, 2, 4, 1])
+
+
+def test_a_receiver_that_was_heard_is_opened_soon() -> None:
+    pauses: list[int] = []
+
+    class Hurried(Clock):
+        def now(self) -> int:
+            return 0
+
+        async def sleep_until(self, due: int) -> None:
+            pauses.append(due)
+            if len(pauses) == 6:
+                raise asyncio.CancelledError
+
+    receiver = GnssReceiver(Gnss(gpsd="localhost:1"), 0, Kept(), Hurried(), Random(1))
+
+    async def receive(give: Callable[[Fix], None], _open: Callable[[str], None]) -> None:
+        if len(pauses) == 3:
+            give(Fix())
+        raise DeviceError("gpsd", "gone")
+
+    receiver._source.receive = receive  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(receiver.run())
+    assert about(pauses, [1, 2, 4, 1, 2, 4])
