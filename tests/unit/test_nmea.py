@@ -102,6 +102,10 @@ def test_what_came_before_another_rate_is_forgotten() -> None:
     reader.restart()
     assert reader.feed(line[20:], 10) + reader.poll(1000) == []
     assert reader.sentences.noise_bytes == len(line) - 2
+    reader.feed(said("GPVTG,90.5,T,,M,5.4,N,10.0,K,A"), 2000)
+    reader.restart()
+    (fix,) = reader.feed(said(gga()), 2500) + reader.poll(3000)
+    assert fix.speed is None
 
 
 # --- fields -----------------------------------------------------------------------------------------------------------
@@ -147,7 +151,7 @@ def test_angles(text: str, letter: str, count: int | None) -> None:
 @pytest.mark.parametrize(
     ("text", "letter"),
     [("3130.0", ""), ("", "N"), ("3130.0", "E"), ("3160.0", "N"), ("9000.00001", "N"), (".5", "N"), ("031300.0", "N"),
-     ("31x0", "N"), ("-3130", "N"), ("3130.0.0", "N")],
+     ("003130.0", "N"), ("31x0", "N"), ("-3130", "N"), ("3130.0.0", "N")],
 )  # fmt: skip
 def test_what_is_no_angle(text: str, letter: str) -> None:
     with pytest.raises(ValueError, match=r"^$"):
@@ -409,6 +413,18 @@ def test_a_date_that_cannot_be_is_no_time_and_still_a_place(day: str) -> None:
     out = fixes(said(rmc("120000")), said(rmc("120001", day)), said(gga("120002")), said(rmc("120003")))
     assert [fix.valid for fix in out] == [True] * 4
     assert [fix.utc_ms is not None for fix in out] == [True, False, False, True]
+
+
+def test_the_floor_itself_is_a_true_date() -> None:
+    assert only(said(rmc()), floor_ms=ms("2026-01-17T12:00:00")).utc_ms == ms("2026-01-17T12:00:00")
+    assert only(said(rmc()), floor_ms=ms("2026-01-17T12:00:00") + 1).utc_ms is None
+
+
+def test_a_time_without_a_date_is_astray_by_more_than_a_minute() -> None:
+    """The second sentence comes one second after the first."""
+    out = fixes(said(rmc("120000")), said(gga("120101")))
+    assert out[1].utc_ms == ms("2026-01-17T12:01:01")
+    assert fixes(said(rmc("120000")), said(gga("120101.001")))[1].utc_ms is None
 
 
 def test_a_reset_is_no_leap_of_a_day() -> None:
