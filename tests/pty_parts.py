@@ -7,6 +7,7 @@ import random
 import termios
 import threading
 import tty
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ from types import TracebackType
 SPEEDS = {getattr(termios, f"B{rate}"): rate for rate in (9600, 19200, 38400, 57600, 115200)}
 
 
-class Device:
+class Device(ABC):
     """A plugged-in device whose port is the symbolic link `path`; leaving the block unplugs it."""
 
     def __init__(self, path: Path) -> None:
@@ -57,8 +58,9 @@ class Device:
         while not self._gone.wait(0.01):
             self.turn()
 
+    @abstractmethod
     def turn(self) -> None:
-        raise NotImplementedError
+        """What the device does, a hundred times a second."""
 
 
 class TalkingReceiver(Device):
