@@ -24,6 +24,7 @@ MAX_CLASSIC = 8  # bytes
 MAX_FD = 64  # bytes
 S_TO_US = 1_000_000
 RESTART_US = 60 * S_TO_US  # a step back beyond this is a clock that began anew, not two channels out of step
+JUMP_US = 31 * 24 * 3600 * S_TO_US  # a step ahead beyond this is a clock that was set, or a damaged stamp
 COUNTER_FRAMES = 100  # fewer frames say nothing about a clock
 COUNTER_US = 10  # per frame; the shortest frame of a 1 Mbit/s bus takes 47 us
 SHOWN_BAD_LINES = 3
@@ -77,13 +78,15 @@ class LogCounts:
                 f"{self.backwards} stamps lie before their predecessor, by up to {up_to_ms:g} ms: held at its time"
             )
         if self.restarts:
-            notes.append(f"the clock began anew {self.restarts} times: time goes on from the last stamp before")
+            notes.append(
+                f"the clock was set or began anew {self.restarts} times: time goes on from the last stamp before"
+            )
         return notes
 
     def put_in_order(self, t_us: int, last_us: int) -> int:
-        """The time to use for a stamp that lies before the last one."""
+        """The time to use for a stamp that lies before the last one, or too far behind it."""
         back_us = last_us - t_us
-        if back_us > RESTART_US:
+        if not 0 <= back_us <= RESTART_US:
             self.restarts += 1
             self.shift_us += back_us
         else:
@@ -127,7 +130,7 @@ class Parser(ABC):
             t_us += shift_us
             if counts.first_us is None:
                 counts.first_us = last_us = t_us
-            elif t_us < last_us:
+            elif not last_us <= t_us <= last_us + JUMP_US:
                 t_us = counts.put_in_order(t_us, last_us)
                 shift_us = counts.shift_us
             last_us = t_us
