@@ -127,6 +127,8 @@ class Blf(Parser):
                 window.skip(len(OBJECT))
                 continue
             whole = window.fill(size)
+            if kind == IN_CONTAINER and not whole and len(window.data) < CONTAINER_HEADER.size:
+                break  # cut within its header
             if kind == IN_CONTAINER:
                 try:
                     with memoryview(window.data) as view, view[:size] as container:

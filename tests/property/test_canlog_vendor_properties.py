@@ -7,7 +7,7 @@ from typing import Any
 
 import can
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.canlog import LogReader, read_log
@@ -104,6 +104,7 @@ LONG_BLF, LONG_FRAMES = long_blf()
 
 
 @given(keep=st.integers(0, len(LONG_BLF)))
+@example(keep=160)  # within the header of the first container
 @settings(max_examples=60, deadline=None)
 def test_a_cut_blf_gives_every_frame_in_front_of_the_cut(keep: int) -> None:
     if keep < 4:
