@@ -68,19 +68,25 @@ class Blf(Parser):
     def blocks(self, file: BinaryIO) -> Generator[list[Frame], None, None]:
         window = _Window(file)
         size = self._start(window)
-        rest = b""  # of an object that goes on in the next container
-        lost = False
+        held = bytearray()  # an object that goes on in the next container
+        needed, lost = 0, False
         for data in self._contents(window):
             if data is None:
-                rest, lost = b"", True
+                held.clear()
+                needed, lost = 0, True
                 continue
             if lost:  # it begins with the end of an object that went with the damage
                 data = data[max(0, data.find(OBJECT)) :]
             lost = False
-            rest, found = self._objects(rest + data)
+            held += data
+            if len(held) < needed:
+                continue
+            rest, found = self._objects(bytes(held))
+            held[:] = rest
+            needed = OBJECT_HEADER.unpack_from(rest)[3] if len(rest) >= OBJECT_HEADER.size else 0
             yield self.in_order(found)
         # A recorder that was switched off has not come to write the size.
-        if rest or not size or window.at + len(window.data) < size:
+        if held or not size or window.at + len(window.data) < size:
             self.counts.truncated = True
 
     def _start(self, window: "_Window") -> int:
@@ -124,10 +130,10 @@ class Blf(Parser):
                 window.skip(len(OBJECT))
                 continue
             whole = window.fill(size)
-            content = window.data[:size]
             if kind == IN_CONTAINER:
                 try:
-                    content, size, whole = _unpacked(content, whole)
+                    with memoryview(window.data) as view, view[:size] as container:
+                        content, size, whole = _unpacked(container, whole)
                 except (error, zlib.error, ValueError) as reason:
                     # Its size may be what is wrong: the next one is looked for, not jumped to.
                     self.damage(f"container at byte={window.at}", reason)
@@ -135,6 +141,8 @@ class Blf(Parser):
                     yield None
                     window.skip(len(OBJECT))
                     continue
+            else:
+                content = bytes(window.data[:size])
             self.counts.truncated |= not whole
             yield content
             window.skip(size)
@@ -198,19 +206,19 @@ class Blf(Parser):
         return t_us, str(channel), can_id, b"" if can_id == UNWANTED else content[:length]
 
 
-def _unpacked(container: bytes, whole: bool) -> tuple[bytes, int, bool]:
+def _unpacked(container: memoryview, whole: bool) -> tuple[bytes, int, bool]:
     """What a container holds, its size, and whether it is complete; a cut one gives what is left of it.
 
     One whose checksum is wrong gives nothing (zlib.error): what stands behind the damage would look like frames.
     """
     (compression,) = CONTAINER_HEADER.unpack_from(container)
-    packed = container[CONTAINER_HEADER.size :]
     if compression == STORED:
-        return packed, len(container), whole
+        return bytes(container[CONTAINER_HEADER.size :]), len(container), whole
     if compression != DEFLATED:
         raise ValueError(f"compression {compression} is not known")
     unpacker = zlib.decompressobj()
-    content = unpacker.decompress(packed, MAX_OBJECT)
+    with container[CONTAINER_HEADER.size :] as packed:
+        content = unpacker.decompress(packed, MAX_OBJECT)
     if whole and not unpacker.eof:
         raise ValueError("its end is missing")
     behind = len(unpacker.unused_data)
@@ -222,7 +230,7 @@ class _Window:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.data = b""
+        self.data = bytearray()  # which gives up its first bytes without moving the others
         self.at = 0
 
     def fill(self, size: int) -> bool:
@@ -232,5 +240,5 @@ class _Window:
         return len(self.data) >= size
 
     def skip(self, size: int) -> None:
-        self.at += len(self.data[:size])
-        self.data = self.data[size:]
+        self.at += min(size, len(self.data))
+        del self.data[:size]

@@ -10,7 +10,10 @@ import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Container, Generator, Iterable, Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 from agent.core.frames import EXTENDED
 
@@ -22,9 +25,11 @@ MAX_CLASSIC = 8  # bytes
 MAX_FD = 64  # bytes
 S_TO_US = 1_000_000
 RESTART_US = 60 * S_TO_US  # a step back beyond this is a clock that began anew, not two channels out of step
+JUMP_US = 31 * 24 * 3600 * S_TO_US  # a step ahead beyond this is a clock that was set, or a damaged stamp
 COUNTER_FRAMES = 100  # fewer frames say nothing about a clock
 COUNTER_US = 10  # per frame; the shortest frame of a 1 Mbit/s bus takes 47 us
 SHOWN_BAD_LINES = 3
+MOST_LINE = 1 << 18  # bytes
 BLOCK = 1 << 16  # characters parsed at a time
 
 # What stands in place of a can_id for a line that holds no frame to decode.
@@ -74,13 +79,15 @@ class LogCounts:
                 f"{self.backwards} stamps lie before their predecessor, by up to {up_to_ms:g} ms: held at its time"
             )
         if self.restarts:
-            notes.append(f"the clock began anew {self.restarts} times: time goes on from the last stamp before")
+            notes.append(
+                f"the clock was set or began anew {self.restarts} times: time goes on from the last stamp before"
+            )
         return notes
 
     def put_in_order(self, t_us: int, last_us: int) -> int:
-        """The time to use for a stamp that lies before the last one."""
+        """The time to use for a stamp that lies before the last one, or too far behind it."""
         back_us = last_us - t_us
-        if back_us > RESTART_US:
+        if not 0 <= back_us <= RESTART_US:
             self.restarts += 1
             self.shift_us += back_us
         else:
@@ -124,7 +131,7 @@ class Parser(ABC):
             t_us += shift_us
             if counts.first_us is None:
                 counts.first_us = last_us = t_us
-            elif t_us < last_us:
+            elif not last_us <= t_us <= last_us + JUMP_US:
                 t_us = counts.put_in_order(t_us, last_us)
                 shift_us = counts.shift_us
             last_us = t_us
@@ -174,7 +181,8 @@ class TextParser(Parser):
 
     def blocks(self, file: BinaryIO) -> Generator[list[Frame], None, None]:
         # latin-1: every byte is a character, so that noise in a damaged file is a damaged line and nothing else
-        with io.TextIOWrapper(file, encoding="latin-1") as text:
+        bounded = io.BufferedReader(_BoundedLines(file), BLOCK)
+        with io.TextIOWrapper(bounded, encoding="latin-1") as text:
             while lines := text.readlines(BLOCK):
                 frames = self.in_order(self.rows(lines))
                 self.counts.lines += len(lines)
@@ -192,6 +200,33 @@ class TextParser(Parser):
             self.counts.truncated = True
             return
         self.damage(f"line={self.counts.lines + index + 1}", error)
+
+
+class _BoundedLines(io.RawIOBase):
+    """A file whose lines end after `MOST_LINE` bytes at the latest: one without an end would fill the memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._length = 0  # bytes since the last end of a line
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer)
+        if self._length >= MOST_LINE:
+            view[:1] = b"\n"
+            self._length = 0
+            return 1
+        data = self._file.read(len(view))
+        view[: len(data)] = data
+        end = max(data.rfind(b"\n"), data.rfind(b"\r"))
+        self._length = len(data) - end - 1 if end >= 0 else self._length + len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def microseconds(text: str) -> int:

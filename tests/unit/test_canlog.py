@@ -172,7 +172,7 @@ def test_time_goes_on_where_the_recorders_clock_began_anew(tmp_path: Path) -> No
     text = "(4294.900000) can0 100#01\n(0.100000) can0 100#02\n(0.300000) can0 100#03\n"
     reader = read_log(write(tmp_path, text))
     assert [row[0] for row in reader] == [4_294_900_000, 4_294_900_000, 4_295_100_000]
-    assert reader.clock_notes == ["the clock began anew 1 times: time goes on from the last stamp before"]
+    assert reader.clock_notes == ["the clock was set or began anew 1 times: time goes on from the last stamp before"]
 
 
 def test_gvret_with_direction_single_digits_can_fd_and_windows_line_ends(tmp_path: Path) -> None:
@@ -302,3 +302,18 @@ def test_other_files_are_refused_by_name(tmp_path: Path, content: bytes, named: 
 def test_a_missing_file_is_a_fault_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         read_log(tmp_path / "absent.log")
+
+
+@pytest.mark.parametrize("far", ["9999999999999.000000", "1999999999.000000", f"{'9' * 4000}.0"])
+def test_a_stamp_of_another_age_does_not_carry_the_others_away(tmp_path: Path, far: str) -> None:
+    """A replay samples each second between two stamps: it would not end."""
+    text = f"(1700000000.000000) can0 100#01\n({far}) can0 100#02\n(1700000001.500000) can0 100#03\n"
+    reader = read_log(write(tmp_path, text + "(1700000001.600000) can0 100#04\n"))
+    start = 1_700_000_000_000_000
+    assert [row[0] - start for row in reader] == [0, 0, 0, 100_000]
+    assert reader.clock_notes == ["the clock was set or began anew 2 times: time goes on from the last stamp before"]
+
+
+def test_a_gap_of_weeks_is_a_gap(tmp_path: Path) -> None:
+    text = "(1700000000.000000) can0 100#01\n(1702600000.000000) can0 100#02\n"
+    assert [row[0] for row in read_log(write(tmp_path, text))] == [1_700_000_000_000_000, 1_702_600_000_000_000]
