@@ -8,9 +8,9 @@ import zlib
 from pathlib import Path
 
 import pytest
-from agent.canlog_parser import MOST_LINE
 
-from agent.canlog import read_log
+from agent.canlog.parser import MOST_LINE
+from agent.canlog.reader import read_log
 
 MB = 1 << 20
 BLF_HEAD = (struct.pack("<4sLQ", b"LOGG", 144, 0) + bytes(16) + struct.pack("<8H", 2024, 1, 1, 1, 0, 0, 0, 0)).ljust(
