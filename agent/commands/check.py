@@ -50,7 +50,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         mapping = load_for(config, args.config)
     except ConfigError as error:
-        raise ConfigError(error.file, error.faults + faults) from None
+        if not faults:
+            raise
+        others = [fault if error.file == args.config else f"in {error.file}: {fault}" for fault in error.faults]
+        raise ConfigError(args.config, others + faults) from None
     if faults:
         raise ConfigError(args.config, faults)
     seal = open_seal(config.security, config.path("."), lambda: 0).seal
