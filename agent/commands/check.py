@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         if not faults:
             raise
-        raise ConfigError(args.config, faults + [f"in {error.file}: {fault}" for fault in error.faults]) from None
+        others = [fault if error.file == args.config else f"in {error.file}: {fault}" for fault in error.faults]
+        raise ConfigError(args.config, faults + others) from None
     if faults:
         raise ConfigError(args.config, faults)
     seal = open_seal(config.security, config.path("."), lambda: 0).seal

@@ -62,6 +62,12 @@ def run(args: argparse.Namespace) -> int:
     except SetUpError as error:
         print("".join(f"tbox-bench vcan: {line}\n" for line in str(error).splitlines()), end="", file=sys.stderr)
         return CANNOT_SET_UP
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a folder that cannot be written, a disk that is full
+        reason = f"{error.filename or 'reading or writing'}: {error.strerror or error}"
+        print(f"tbox-bench vcan: cannot be set up: {reason}", file=sys.stderr)
+        return CANNOT_SET_UP
 
 
 def _run(job: "Job", in_qemu: bool) -> int:

@@ -18,6 +18,9 @@ NO_APT = (
 )
 
 
+LEAST_FREE = 16 << 20  # bytes; a disk with less was filled by what is being fetched
+
+
 def cache_folder() -> Path:
     """$XDG_CACHE_HOME/tbox/kernel, else ~/.cache/tbox/kernel; made when it is not there."""
     outer = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -49,7 +52,12 @@ def once(name: str, make: Callable[[Path], None]) -> Path:
                 with tempfile.TemporaryDirectory(prefix="new-", dir=cache) as scratch:
                     new = Path(scratch, name)
                     new.mkdir()
-                    make(new)
+                    try:
+                        make(new)
+                    except (SetUpError, OSError) as error:  # apt itself says that it knows no such package
+                        if shutil.disk_usage(cache).free < LEAST_FREE:
+                            raise SetUpError(f"{cache} is full; $XDG_CACHE_HOME may name another place") from error
+                        raise
                     new.rename(folder)
     return folder
 

@@ -63,12 +63,12 @@ class Job:
 
 
 def environment_of(outer: Mapping[str, str], named: Sequence[str]) -> dict[str, str]:
-    """What a command takes along of `outer`: PASSED_ON, TBOX_..., and the `named`, each NAME or NAME=VALUE."""
+    """What a command takes along of `outer`: PASSED_ON, TBOX_..., and the `named`, each NAME or NAME=VALUE; ValueError."""
     environment = {name: value for name, value in outer.items() if name in PASSED_ON or name.startswith("TBOX_")}
     for one in named:
         name, equals, value = one.partition("=")
         if not name.replace("_", "a").isalnum() or name[0].isdigit():
-            raise SetUpError(f"-e {one}: {name!r} is no name of an environment variable; give -e NAME or -e NAME=VALUE")
+            raise ValueError(f"-e {one}: {name!r} is no name of an environment variable; give -e NAME or -e NAME=VALUE")
         if equals:
             environment[name] = value
         elif name in outer:

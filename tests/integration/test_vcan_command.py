@@ -269,6 +269,8 @@ def test_a_guest_that_hangs_in_its_start_is_given_up(tmp_path, kernel):
         (["--controllers", "2", "--", "true"], "--qemu"),
         (["--share", "/", "--", "true"], "--share /"),
         (["--share", "/nowhere", "--", "true"], "/nowhere"),
+        (["-e", "=x", "--", "true"], "'' is no name of an environment variable"),
+        (["-e", "a b=x", "--", "true"], "'a b' is no name of an environment variable"),
     ],
 )
 def test_wrong_use(tmp_path, arguments, message):
@@ -302,6 +304,19 @@ def test_what_is_missing_is_named(tmp_path, kernel, refused, message):
     )  # fmt: skip
     assert done.returncode == 126, done
     assert message in done.stderr.decode()
+
+
+@pytest.mark.parametrize("cache", ["/proc/nowhere", "/dev/null/x"])
+def test_a_cache_that_cannot_be_made(tmp_path, kernel, cache):
+    if kernel == "host":
+        pytest.skip("this kernel has vcan: nothing is fetched")
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cli", "vcan", "--", "true"], cwd=tmp_path, capture_output=True, timeout=START_S,
+        env={**environment(), "XDG_CACHE_HOME": cache},
+    )  # fmt: skip
+    assert done.returncode == 126
+    assert done.stderr.decode().startswith(f"tbox-bench vcan: cannot be set up: {cache}")
+    assert done.stderr.count(b"\n") == 1
 
 
 REMEDY = """

@@ -97,3 +97,34 @@ def test_files_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str],
     if path.exists():
         assert main(["check", "-c", str(path)]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_everything_at_once_is_a_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name, text in {
+        "long.dbc": f"{HEAD}BO_ 256 M: 400000000 A\n",
+        "bits.dbc": f'{HEAD}BO_ 256 M: 8 A\n SG_ S : 0|400000000@1+ (1,0) [0|0] "" A\n',
+        "esc.dbc": 'CM_ "\x1b[31m\n',
+        "cycle.dbc": f'{HEAD}BO_ 256 M: 8 A\n SG_ Speed : 0|16@1+ (0.1,0) [0|500] "km/h" A\n'
+        'BA_DEF_ BO_  "GenMsgCycleTime" STRING ;\nBA_DEF_DEF_ "GenMsgCycleTime" "";\nBA_ "GenMsgCycleTime" BO_ 256 "abc";\n',
+        "m.toml": 'format = 1\nname = "x"\nedition = "2016"\n[dbc.b]\nfiles = ["cycle.dbc"]\n[dbc.c]\nfiles = ["long.dbc", '
+        '"bits.dbc", "esc.dbc", "fifo", "zero", "absent", "a\\u0000b"]\n[vehicle]\nspeed = "b.M.Speed"\n'
+        f'soc = "b.M.{"S" * 70_000}"\n"total\\u001b" = 1\n',
+        "c.toml": '[vehicle]\nvin = "LGBTEST0000000017"\niccid = "89860000000000000001"\nmapping = "m.toml"\n[platform]\n'
+        'host = "127.0.0.1"\n[[can]]\nname = "b"\ninterface = "socketcan"\nchannel = "can0123456789abcdef"\n'
+        '[[can]]\nname = "c"\ninterface = "pcan"\nfd = true\nbitrate = 500000\n[[can]]\nname = "d"\ninterface = "no\\u001bpe"\n',
+    }.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert main(["check", "-c", str(tmp_path / "c.toml")]) == 2
+    said = capsys.readouterr().err
+    assert not steers(said)
+    lines = [line.removeprefix(f"tbox: {tmp_path / 'c.toml'}: ") for line in said.splitlines()]
+    for part in (
+        "long.dbc: line 3: message M has", "bits.dbc: line 4: signal S ends", "esc.dbc: line 1: ", "fifo: is no regular file",
+        "zero: is no regular file", "absent: No such file", "embedded null byte", "has no signal SSS",
+        "total\\x1b: unknown", "can.b: channel = ", "can.c: data_bitrate: is missing", "can.d: interface",
+    ):  # fmt: skip
+        assert sum(part in line for line in lines) == 1, (part, lines)
+    assert len(lines) == 12
+    assert max(map(len, lines)) < 2500
