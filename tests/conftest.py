@@ -1,6 +1,8 @@
 """Fixtures that several test folders share."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,18 @@ settings.register_profile("tbox", deadline=None)
 settings.load_profile("tbox")
 # Nothing drawn, only what is written down with @example: for what must not come out another way next time.
 settings.register_profile("written", settings.get_profile("tbox"), phases=[Phase.explicit])
+
+
+@pytest.fixture(autouse=True)
+def no_log_is_left_to_a_closed_stream() -> Iterator[None]:
+    """A command that was run within a test sends the log to that test's stderr, which is closed after it."""
+    log = logging.getLogger()
+    before, level = list(log.handlers), log.level
+    yield
+    for handler in list(log.handlers):
+        if handler not in before and type(handler) is logging.StreamHandler:
+            log.removeHandler(handler)
+    log.setLevel(level)
 
 
 @pytest.fixture(scope="session")
