@@ -165,7 +165,7 @@ def test_without_fd_a_bus_takes_no_fd_frames(tmp_path):
 
 
 def test_can_utils_inside(tmp_path):
-    script = "candump -n 2 vcan0 >got & until grep -q vcan0 /proc/net/can/rcvlist_all; do sleep 0.05; done\n"
+    script = "candump -n 2 vcan0 >got & until grep -q 'vcan0 .* raw' /proc/net/can/rcvlist_all; do sleep 0.05; done\n"
     script += f"cansend vcan0 12345678#11.22; cansend vcan0 123##3{'AB' * 64}; wait; cat got"
     done = vcan(tmp_path, "--fd", "--", "sh", "-c", script)
     assert done.returncode == 0, done
@@ -198,6 +198,8 @@ def test_a_signal_ends_all_of_it(tmp_path, number):
     run = subprocess.Popen(
         [sys.executable, "-m", "bench.cli", "vcan", "--", "sh", "-c", "sleep 1000 & touch running; sleep 1000"],
         cwd=tmp_path, env={**environment(), "TMPDIR": str(scratch)}, start_new_session=True,
+        # As a terminal's programs have it, whatever these tests were started by: nohup and a shell's & ignore signals.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL) if number != signal.SIGKILL else None,
     )  # fmt: skip
     wait_for((tmp_path / "running").exists)
     below = descendants(run.pid)
