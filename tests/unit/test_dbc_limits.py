@@ -137,7 +137,7 @@ def test_a_multiplexer_in_front_of_its_message() -> None:
     dbc = load_dbc("x.dbc", (HEAD + message(signals)).encode(), lenient=True)
     sources = Sources({"b": [dbc]}, set())
     for name in ("S", "X"):
-        with pytest.raises(LookupError, match="b.M.X begins in front of its message"):
+        with pytest.raises(LookupError, match="X begins in front of its message"):
             sources.place(f"b.M.{name}")
 
 
