@@ -76,6 +76,8 @@ class Frame:
     def signal(self, name: str) -> "Signal":
         """LookupError with a suggestion when the message has no such signal."""
         if name in self._signals:
+            if min(bits_of(self._signals[name])) < 0:
+                raise LookupError(f"{self.label}.{name} begins in front of its message")
             return self._signals[name]
         raise LookupError(f"{self.label} has no signal {name}{nearest(name, self._signals)}")
 

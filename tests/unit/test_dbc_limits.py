@@ -131,6 +131,16 @@ def test_pages_that_no_frame_can_have(lines: str, said: str) -> None:
         plan_of(message(f"{signals}\n{lines}"), "S")
 
 
+def test_a_multiplexer_in_front_of_its_message() -> None:
+    """Lenient loading lets it pass."""
+    signals = ' SG_ X M : -3|8@1+ (1,0) [0|0] "" A\n SG_ S m0 : 8|8@1+ (1,0) [0|0] "" A\n'
+    dbc = load_dbc("x.dbc", (HEAD + message(signals)).encode(), lenient=True)
+    sources = Sources({"b": [dbc]}, set())
+    for name in ("S", "X"):
+        with pytest.raises(LookupError, match="X begins in front of its message"):
+            sources.place(f"b.M.{name}")
+
+
 def test_a_signal_of_a_page_is_not_kept_before_it_came() -> None:
     plan = plan_of(ONE_LEVEL.format(at=0, order=1, values="20-60000"), "S", "T")
     latest = LatestFrames(plan)
