@@ -16,6 +16,7 @@ from agent.canlog.reader import LogReader, read_log
 from agent.errors import ConfigError
 
 pytest.importorskip("asammdf", reason="the extra mf4 is not installed")
+pytestmark = pytest.mark.slow
 
 NAMES = ["gnss_62s_3BA199E2", "j1939_FCBF0606", "kona_uds_17BD1DB7"]
 ENDING = [1114, 1135, 1144, 1153, 1204, 1598]  # seeds with which asammdf 8.8 ended by SIGSEGV or SIGABRT

@@ -28,6 +28,8 @@ from agent.suggest.proposals import observed
 from agent.suggest.score import Context, Scored, context_of, score, table_words
 from agent.suggest.trial import load
 
+pytestmark = pytest.mark.slow  # every DBC file there is, several times
+
 ROOT = Path(__file__).resolve().parents[2]
 DATA = place("data:bmw_i3")
 RECALL = 0.8
