@@ -311,7 +311,7 @@ class Demo:
 
 def choose_bus() -> tuple[str, str]:
     """UDP multicast on a group of this run's own where it opens, else python-can's virtual bus."""
-    import can
+    from agent.canlibrary import can
 
     group = f"239.74.{random.randrange(1, 255)}.{random.randrange(1, 255)}"
     # python-can complains about the bus that it could not make.

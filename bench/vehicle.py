@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import can
-
+from agent.canlibrary import can
 from agent.clock import Clock
 from agent.errors import BusError
 from bench.alarms import alarms_of

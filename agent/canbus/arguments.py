@@ -12,7 +12,7 @@ from agent.core.frames import EXTENDED
 from agent.errors import ConfigError
 
 if TYPE_CHECKING:
-    import can
+    from agent.canlibrary import can
 
 LINK_NAME = 15  # bytes of the name of a network interface, IFNAMSIZ without its end
 KERNEL_FILTERS = 512  # CAN_RAW_FILTER_MAX of linux/can/raw.h
@@ -103,7 +103,7 @@ class BusSettings(Protocol):
 
 def make_bus(settings: BusSettings, wanted: Sequence[tuple[int, int]] = ()) -> "can.BusABC":
     """A bus of the interface; ConfigError when the entry can never work, python-can's errors when it does not now."""
-    import can
+    from agent.canlibrary import can
 
     channel, arguments = bus_channel(settings), bus_arguments(settings, wanted)
     if settings.interface == "slcan":
@@ -154,7 +154,7 @@ def is_link_name(name: str) -> bool:
 
 def bus_arguments(settings: BusSettings, wanted: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """The keyword arguments of can.Bus for one configuration entry; its `options` have the last word. ConfigError."""
-    import can
+    from agent.canlibrary import can
 
     arguments: dict[str, Any] = {}
     if "timing" not in settings.options:
@@ -173,7 +173,7 @@ def bus_arguments(settings: BusSettings, wanted: Sequence[tuple[int, int]]) -> d
 
 
 def _classic_rate(settings: BusSettings) -> dict[str, Any]:
-    import can
+    from agent.canlibrary import can
 
     bitrate, interface = settings.bitrate, settings.interface
     if bitrate is None or interface in NO_BITRATE:
@@ -194,7 +194,7 @@ def _classic_rate(settings: BusSettings) -> dict[str, Any]:
 
 def _fd_rates(settings: BusSettings) -> dict[str, Any]:
     """The arguments that make a CAN FD bus."""
-    import can
+    from agent.canlibrary import can
 
     interface, bitrate, data_bitrate = settings.interface, settings.bitrate, settings.data_bitrate
     if interface in NO_FD:
@@ -210,7 +210,7 @@ def _fd_rates(settings: BusSettings) -> dict[str, Any]:
 
 
 def _fd_timing(settings: BusSettings) -> "can.BitTimingFd":
-    import can
+    from agent.canlibrary import can
 
     bitrate, data_bitrate = settings.bitrate, settings.data_bitrate
     if bitrate is None or data_bitrate is None:

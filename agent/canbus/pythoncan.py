@@ -20,7 +20,7 @@ from agent.core.frames import EXTENDED
 from agent.errors import BusError, ConfigError
 
 if TYPE_CHECKING:
-    import can
+    from agent.canlibrary import can
 
 POLL_S = 0.25  # how long a stop may go unnoticed by a silent bus
 MULTICAST_ALL = {socket.AF_INET: (0, 49), socket.AF_INET6: (41, 29)}  # level, option: linux/in.h, linux/in6.h
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 def interface_fault(interface: str) -> str | None:
     """What is wrong with an interface name, with the nearest known one; None when it is known."""
-    import can
+    from agent.canlibrary import can
 
     known = sorted({*can.VALID_INTERFACES, "log"})
     if interface in known:
@@ -63,7 +63,7 @@ def open_bus(settings: BusSettings, wanted: Sequence[tuple[int, int]] = ()) -> "
 
     Raises ConfigError for an entry that will never open, BusError for one that does not open now.
     """
-    import can
+    from agent.canlibrary import can
 
     if fault := interface_fault(settings.interface):
         raise ConfigError(f"[[can]] {settings.name}", [fault])
@@ -113,7 +113,7 @@ class PythonCanPath:
 
     def receive(self, bus: "can.BusABC", stopped: Callable[[], bool]) -> None:
         """Keep frames until `stopped()`; the body of the receive thread. Raises BusError when the bus fails."""
-        import can
+        from agent.canlibrary import can
 
         feed = self._feed
         latest, stamp = feed.latest, feed.clock.stamp
@@ -179,7 +179,7 @@ def _checked(bus: "can.BusABC") -> "Callable[[float], can.Message | None]":
 
 
 def _shut_down(bus: "can.BusABC") -> None:
-    import can
+    from agent.canlibrary import can
 
     try:
         bus.shutdown()

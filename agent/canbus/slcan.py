@@ -9,12 +9,13 @@ program left open as an active node would stay one.
 from collections import deque
 from typing import Any
 
-import can
+from agent.canlibrary import can
+from agent.errors import BusError
+
+# isort: split
 from can.exceptions import CanOperationError, error_check
 from can.interfaces.slcan import slcanBus
 from can.util import CAN_FD_DLC
-
-from agent.errors import BusError
 
 READ_S = 0.25  # how long a read waits for a first byte; an adapter that has not answered by then never answers
 SETTLING_READS = 64  # of a line that should fall silent, as the adapter is closed

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 from agent.canlog.parser import ERROR, MAX_CLASSIC, REMOTE, S_TO_US, Frame, LogCounts, TextParser, microseconds
 
 if TYPE_CHECKING:
-    import can
+    from agent.canlibrary import can
 
 
 class Asc(TextParser):

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
+import agent.canlibrary  # noqa: F401 - before cantools, which loads python-can as it finds it
+
+# isort: split
 import cantools.database
 import cantools.database.errors
 

@@ -74,8 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _fault(args: argparse.Namespace) -> str:
     """What is wrong with the options, or nothing; loads the cycle into `args.cycle`."""
-    import can
-
+    from agent.canlibrary import can
     from bench.cycles import URBAN, CycleError, load_cycle
     from bench.vehicle import can_be_scaled
 

@@ -23,7 +23,19 @@ LAYERS = {
     **dict.fromkeys(("core", *OF_SEVERAL_AREAS), 0),
     "errors": 1,
     **dict.fromkeys(
-        ("beijing", "clock", "control", "labels", "programs", "progress", "remarks", "security", "tomlfile"), 2
+        (
+            "beijing",
+            "canlibrary",
+            "clock",
+            "control",
+            "labels",
+            "programs",
+            "progress",
+            "remarks",
+            "security",
+            "tomlfile",
+        ),
+        2,
     ),
     **dict.fromkeys(("backoff", "blocking", "devices", "port", "shipped"), 2),
     **dict.fromkeys(("config", "signalmap", "canbus", "gnss", "outbox", "links", "seal", "status", "packetjson"), 3),
