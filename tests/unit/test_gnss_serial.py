@@ -166,7 +166,7 @@ def test_devices_that_are_no_serial_ports(tmp_path: Path, name: str) -> None:
 
     async def scene() -> None:
         async with running(Gnss(device=str(tmp_path / name))) as receiver:
-            said = "null byte" if "\0" in name else "is no serial port"
+            said = "embedded null" if "\0" in name else "is no serial port"
             await until(lambda: said in (receiver.problem or ""))
 
     asyncio.run(scene())
